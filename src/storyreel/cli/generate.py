@@ -1,0 +1,96 @@
+"""`storyreel generate`: a storyboard in, a video out. A thin wrapper of `storyreel.sampling.run.generate`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from storyreel.cli.progress import duration, open_progress
+from storyreel.errors import ConfigError, OutputError, StoryboardError, refusal
+from storyreel.geometry import STAGE_SECONDS
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Make the video of a storyboard, a paragraph for every three seconds.
+
+    Writes an H.264 MP4, and beside it a contact sheet (.sheet.png) and a record (.run.json) with the storyboard, the
+    seed, times, peak memory and the exact line that makes the same video again. While it runs, .preview.png shows what
+    is coming. The negative texts of a storyboard's segments ("negative_text") say what must not be seen.
+
+    Example: storyreel generate examples/apple_pie_9s.json --seed 3
+    """
+
+    storyboard: Annotated[Positional[Path], arg(metavar="STORYBOARD")]
+    """JSON file: {"segments": [{"text": ..., "scene_start": true}, ...]}, or a list of stories as the paper's authors
+    have it."""
+    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the storyboard's name, here)")] = None
+    """MP4 file to write."""
+    model: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the bundled demo model)")] = None
+    """Folder of the model."""
+    seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all of it)")] = None
+    """Make only the beginning of the storyboard: 3, 9, 18, 30 or 63 seconds."""
+    steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the model's own)")] = None
+    """Denoising steps; fewer are faster and coarser."""
+    guidance: Annotated[float | None, arg(metavar="G", help_behavior_hint="(default: the model's own)")] = None
+    """How strongly the text is followed; rises from 1 to this. 1 is off and twice as fast."""
+    solver: Annotated[
+        Literal["ddim", "dpm", "dpm-ode"] | None,
+        arg(metavar="{ddim,dpm,dpm-ode}", help_behavior_hint="(default: the model's own)"),
+    ] = None
+    """ddim as in the paper; dpm-ode for few steps."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Seed of the noise; it means the same on every device."""
+    device: Annotated[str, arg(metavar="D")] = "auto"
+    """auto (the first GPU, else the CPU), cpu, cuda, cuda:1 or mps."""
+    story: Annotated[int, arg(metavar="N")] = 0
+    """Which story of a file that holds several, from 0."""
+    keep_partial: bool = False
+    """After Ctrl-C, keep the frames made so far as FILE.partial.mp4, marked as partial."""
+
+
+def run(options: Generate) -> None:
+    """Makes the video, with progress on standard error; the last lines, on standard output, name what was made."""
+    out = options.out or Path(options.storyboard.stem + ".mp4")
+    check(options, out)
+    with open_progress() as progress:
+        progress.stage("start")
+        # Takes seconds, which is why the progress is there already.
+        from storyreel.sampling.run import generate
+
+        made = generate(
+            options.storyboard,
+            options.model,
+            out,
+            seconds=options.seconds,
+            steps=options.steps,
+            guidance=options.guidance,
+            seed=options.seed,
+            device=options.device,
+            progress=progress,
+            solver=options.solver,
+            story=options.story,
+            keep_partial=options.keep_partial,
+        )
+    memory = ", ".join(f"{mib} MiB of {kind}" for kind, mib in made.peak_memory_mib.items())
+    print(f"{made.video}: {made.seconds} s of video in {duration(sum(made.took_seconds.values()))}, at most {memory}")
+    print(f"contact sheet {made.sheet}, record {made.record}")
+    print(f"again: {made.command}")
+
+
+def check(options: Generate, out: Path) -> None:
+    """The mistakes that can be told at once, before seconds of loading; a StoryreelError of one line."""
+    if not options.storyboard.exists():
+        from storyreel.storyboard.reader import read_storyboard
+
+        read_storyboard(options.storyboard)
+        raise StoryboardError(f"{options.storyboard}: no such file.")
+    if options.seconds is not None and options.seconds not in STAGE_SECONDS:
+        choices = ", ".join(map(str, STAGE_SECONDS))
+        raise ConfigError(refusal("--seconds", options.seconds, f"models are made for {choices}", "Take one of these"))
+    if out.parent.is_dir() and not os.access(out.parent, os.W_OK):
+        raise OutputError(f"{out} cannot be written: {out.parent} is read-only for you. Choose another place with --out.")

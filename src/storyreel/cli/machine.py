@@ -1,0 +1,62 @@
+"""What the command line asks the operating system: cores, memory, and where the bundled model lies."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import storyreel
+
+
+def demo_model() -> Path:
+    """Folder of the model that storyreel ships."""
+    return Path(storyreel.__file__).parent / "assets" / "demo"
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory_mib() -> int | None:
+    """The most memory that this process has held so far in MiB, None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 2**20) if sys.platform == "darwin" else round(peak / 2**10)
+
+
+def total_memory_bytes() -> int | None:
+    """Memory of this machine, or of the container where that has less; None where the system does not tell."""
+    try:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    limit = _cgroup("memory.max")
+    return physical if limit is None else min(physical, limit)
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that a new program can have; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return total_memory_bytes()
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    free = kilobytes["MemAvailable"] * 1024
+    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
+    return free if limit is None or used is None else min(free, limit - used)
+
+
+def _cgroup(name: str) -> int | None:
+    """A number from the container's own limits (cgroup v2), None without one."""
+    try:
+        text = Path("/sys/fs/cgroup", name).read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,136 @@
+"""The command `storyreel`: picks the sub-command, and turns every outcome into a line and an exit status.
+
+Exit status 0: done; 1: a mistake that the user can mend, in one line on standard error; 2: a command line that is none;
+130: stopped by Ctrl-C. A sub-command is a frozen dataclass of options and a function `run(options)`; their modules
+import nothing heavy, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tyro
+
+import storyreel
+from storyreel.cli import doctor, generate
+from storyreel.errors import StoryreelError
+
+USER_MISTAKE, USAGE, STOPPED = 1, 2, 130
+SEE_HELP = "See storyreel --help."
+
+
+@dataclass(frozen=True)
+class Command:
+    """One sub-command. `go_on` says, after Ctrl-C, what is kept and how to go on."""
+
+    options: type
+    run: Callable[[Any], int | None]
+    go_on: str
+
+    @property
+    def summary(self) -> str:
+        return (self.options.__doc__ or "").strip().splitlines()[0]
+
+
+COMMANDS = {
+    "generate": Command(generate.Generate, generate.run, "Nothing half-made is left; the same line makes the video."),
+    "doctor": Command(doctor.Doctor, doctor.run, "The same line looks again."),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line (default: this process's) and returns its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0 if given else USAGE
+    if given[0] == "--version":
+        print(f"storyreel {storyreel.__version__}")
+        return 0
+    name, *rest = given
+    if name not in COMMANDS:
+        return _complain(_unknown(name), USAGE)
+    try:
+        options = tyro.cli(
+            COMMANDS[name].options,
+            prog=f"storyreel {name}",
+            args=rest,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    except SystemExit as parsed:
+        return parsed.code if isinstance(parsed.code, int) else USAGE
+    return _run(COMMANDS[name], options)
+
+
+def overview() -> str:
+    """What `storyreel --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: storyreel COMMAND ...",
+            "",
+            "A storyboard goes in, a coherent one-minute video comes out.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "  storyreel COMMAND --help    options of a command, with an example",
+            "  storyreel --version         version of storyreel",
+            "",
+            "Example: storyreel generate examples/apple_pie_9s.json",
+        ]
+    )
+
+
+def _run(command: Command, options: object) -> int:
+    try:
+        return command.run(options) or 0
+    except StoryreelError as error:
+        return _complain(str(error), USER_MISTAKE)
+    except KeyboardInterrupt:
+        return _complain(f"stopped. {command.go_on}", STOPPED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; without this, Python complains once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USER_MISTAKE
+    except ImportError as error:
+        remedy = _import_remedy(error)
+        if not remedy:
+            raise
+        return _complain(remedy, USER_MISTAKE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror}. Make room there or choose another place.", USER_MISTAKE)
+
+
+def _import_remedy(error: ImportError) -> str:
+    """One line for a library that an extra would have brought; empty for any other import error, which is a bug."""
+    root = (error.name or "").split(".")[0]
+    if root == "skia" and not isinstance(error, ModuleNotFoundError):
+        return f"skia cannot be imported: {error}. Try: {doctor.SKIA_REMEDY}"
+    extra = {"skia": "toons", "matplotlib": "train"}.get(root)
+    if extra is None:
+        return ""
+    return f'{root} is not installed, and this command needs it. Try: pip install -c constraints.txt ".[{extra}]"'
+
+
+def _unknown(name: str) -> str:
+    if name.startswith("-"):
+        return f"there is no option {name} in front of a command. {SEE_HELP}"
+    near = difflib.get_close_matches(name, COMMANDS, 1, 0.5)
+    hint = f' Did you mean "storyreel {near[0]}"?' if near else ""
+    return f'there is no command "{name}".{hint} {SEE_HELP}'
+
+
+def _complain(line: str, status: int) -> int:
+    print(f"storyreel: {line}", file=sys.stderr)
+    return status

@@ -1,0 +1,134 @@
+"""Drawn clips as latents: encoded once, kept in shards, read whole into memory.
+
+A shard `latents_0003.safetensors` holds `latents`, bfloat16 `[clips, F, C, H, W]` (the posterior mean times the scaling
+factor); `latents_0003.json` beside it holds the clips' numbers, texts and labels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLCogVideoX
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from storyreel.data.clips import clip_numbers, read_clip
+from storyreel.errors import TrainingError
+from storyreel.models.vae import encode
+
+SHARD_CLIPS = 128
+
+
+class DrawnClips(Dataset[tuple[Tensor, dict[str, object]]]):
+    """Frames (uint8 `[frames, H, W, 3]`) and records of the given clips of a folder."""
+
+    def __init__(self, folder: Path, numbers: list[int]) -> None:
+        self.folder, self.numbers = folder, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, object]]:
+        clip = read_clip(self.folder, self.numbers[index])
+        record = {
+            "number": self.numbers[index],
+            "texts": clip.texts,
+            "places": clip.places,
+            "characters": clip.characters,
+        }
+        return torch.from_numpy(clip.frames), record
+
+
+def encode_clips(
+    clips_folder: Path,
+    out: Path,
+    vae: AutoencoderKLCogVideoX,
+    *,
+    batch: int = 4,
+    workers: int = 4,
+    on_clip: Callable[[], None] = lambda: None,
+) -> int:
+    """Encodes every complete clip that `out` does not hold yet; returns how many it encoded."""
+    out.mkdir(parents=True, exist_ok=True)
+    shards = _shard_records(out)
+    done = {record["number"] for records in shards.values() for record in records}
+    numbers = [number for number in clip_numbers(clips_folder) if number not in done]
+    first = 1 + max(shards, default=-1)
+    loader = DataLoader(
+        DrawnClips(clips_folder, numbers),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=2 * batch if workers else None,
+    )
+    clips = iter(loader)
+    for shard, start in enumerate(range(0, len(numbers), SHARD_CLIPS), start=first):
+        latents, records = [], []
+        size = min(SHARD_CLIPS, len(numbers) - start)
+        for group in range(0, size, batch):
+            pairs = [next(clips) for _ in range(min(batch, size - group))]
+            latents.append(_encode(vae, torch.stack([frames for frames, _ in pairs])))
+            records += [record for _, record in pairs]
+            for _ in pairs:
+                on_clip()
+        _write_shard(out, shard, torch.cat(latents), records)
+    return len(numbers)
+
+
+def _encode(vae: AutoencoderKLCogVideoX, frames: Tensor) -> Tensor:
+    """uint8 `[B, frames, H, W, 3]` to the scaled posterior mean, bfloat16 `[B, F, C, h, w]` on the CPU."""
+    pixels = frames.to(vae.device).to(vae.dtype).div(127.5).sub(1).permute(0, 4, 1, 2, 3)
+    mean, _ = encode(vae, pixels)
+    return mean.transpose(1, 2).to(torch.bfloat16).cpu()
+
+
+def _write_shard(out: Path, shard: int, latents: Tensor, records: list[dict[str, object]]) -> None:
+    name = f"latents_{shard:04d}"
+    save_file({"latents": latents.contiguous()}, out / f"{name}.safetensors")
+    beside = out / f"{name}.part"
+    beside.write_text(json.dumps(records), encoding="utf-8")
+    os.replace(beside, out / f"{name}.json")
+
+
+def _shard_records(folder: Path) -> dict[int, list[dict[str, object]]]:
+    """Records of every complete shard (its JSON is written last), by shard number."""
+    paths = sorted(folder.glob("latents_????.json"))
+    return {int(path.stem.removeprefix("latents_")): json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+@dataclass(frozen=True)
+class LatentClips:
+    """All latents of a folder, `[N, F, C, H, W]` bfloat16, with the marked texts of each clip's segments."""
+
+    latents: Tensor
+    texts: list[list[str]]
+
+    @classmethod
+    def load(cls, folder: Path) -> LatentClips:
+        """Reads every shard; TrainingError where there is none."""
+        shards = _shard_records(folder)
+        if not shards:
+            raise TrainingError(f"{folder} holds no latents. Run the encode step of the recipe first.")
+        latents = [load_file(folder / f"latents_{shard:04d}.safetensors")["latents"] for shard in shards]
+        texts = [list(map(str, record["texts"])) for records in shards.values() for record in records]  # pyright: ignore[reportArgumentType]
+        return cls(torch.cat(latents), texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def batch_indices(count: int, batch: int, seed: int) -> Iterator[Tensor]:
+    """Endless batches of clip numbers: every clip once an epoch, in an order that follows from the seed alone."""
+    epoch, waiting = 0, torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(waiting) < batch:
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+            waiting = torch.cat([waiting, torch.randperm(count, generator=generator)])
+            epoch += 1
+        yield waiting[:batch]
+        waiting = waiting[batch:]

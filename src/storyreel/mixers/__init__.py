@@ -1,0 +1,8 @@
+"""Sequence layers of one slot, (x, layout) -> y. They know nothing of the transformer that they are in."""
+
+from storyreel.mixers.bidirectional import GatedBidirectional
+from storyreel.mixers.build import MIXER_NAMES, build_mixer
+from storyreel.mixers.gate import Gate
+from storyreel.mixers.ttt import TTTMLP, TTTLinear
+
+__all__ = ["MIXER_NAMES", "TTTMLP", "Gate", "GatedBidirectional", "TTTLinear", "build_mixer"]

@@ -1,0 +1,47 @@
+"""Scales, shifts and gates that a noise level gives to a whole piece of the sequence (a segment's text, or its video).
+
+Shapes: B batch, G noise levels (1 for the whole video, or one a segment), T tokens, C width. A piece is a slice of the
+sequence; row r of a `[B, R, C]` table belongs to the pieces r, r + R, r + 2R, ...
+
+Pieces are split off and put together again, without an index a token: that costs one copy, and its gradient is a sum
+over each piece instead of a scatter of all tokens into a few rows.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers.models.normalization import CogVideoXLayerNormZero
+from torch import Tensor
+
+from storyreel.geometry import TokenLayout
+
+
+def piece_lengths(layout: TokenLayout) -> list[int]:
+    """Tokens of text 0, video 0, text 1, video 1, ... in the order of `layout`."""
+    return [piece.stop - piece.start for pair in layout.segment_slices() for piece in pair]
+
+
+def modulated_norm(norm: CogVideoXLayerNormZero, x: Tensor, temb: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
+    """x `[B, T, C]`, temb `[B, G, E]`: the normed, scaled and shifted x, and the gates `[B, 2G, C]` for `add_gated`.
+
+    `norm` is used for its parameters; its own forward knows one noise level and text apart from video.
+    """
+    video_and_text = norm.linear(norm.silu(temb)).unflatten(-1, (2, 3, -1))
+    shift, scale, gate = video_and_text.flip(2).flatten(1, 2).unbind(2)
+    return scale_and_shift(norm.norm(x), scale, shift, lengths), gate
+
+
+def scale_and_shift(x: Tensor, scale: Tensor, shift: Tensor, lengths: list[int]) -> Tensor:
+    """`x * (1 + scale) + shift`, piece by piece: x `[B, T, C]`, scale and shift `[B, R, C]`."""
+    factors, shifts = (1 + scale).split(1, dim=1), shift.split(1, dim=1)
+    rows = [piece % len(factors) for piece in range(len(lengths))]
+    parts = x.split(lengths, dim=1)
+    return torch.cat([torch.addcmul(shifts[r], part, factors[r]) for r, part in zip(rows, parts, strict=True)], dim=1)
+
+
+def add_gated(x: Tensor, y: Tensor, gate: Tensor, lengths: list[int]) -> Tensor:
+    """`x + gate * y`, piece by piece: x and y `[B, T, C]`, gate `[B, R, C]`."""
+    gates = gate.split(1, dim=1)
+    rows = [piece % len(gates) for piece in range(len(lengths))]
+    pairs = zip(rows, x.split(lengths, dim=1), y.split(lengths, dim=1), strict=True)
+    return torch.cat([torch.addcmul(a, gates[r], b) for r, a, b in pairs], dim=1)

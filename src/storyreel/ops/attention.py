@@ -1,0 +1,84 @@
+"""Local attention: every 3 s segment looks at its own text and its own latent frames, and at nothing else.
+
+Shapes: B batch, T tokens of the interleaved sequence, H heads, D head size, S segments, W tokens of a window.
+Window i holds text i and latent frames [12 i, 12 i + 13). Neighbours share one latent frame, whose two outputs are
+averaged (arXiv 2504.05298, section 3, and its authors' code).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from storyreel.errors import GeometryError, refusal
+from storyreel.ops.rope import rotate
+
+if TYPE_CHECKING:
+    from storyreel.geometry import TokenLayout
+
+
+def local_attention(
+    q_BTHD: Tensor, k_BTHD: Tensor, v_BTHD: Tensor, layout: TokenLayout, rotary: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """Softmax attention inside each window of `layout`, back as `[B, T, H, D]` in the dtype of the inputs.
+
+    q, k, v: `[B, T, H, D]`, T in the order of `layout`. rotary: (cos, sin), float32 `[W, D/2]`, in the order of
+    `layout.window_index()`, for `rope.rotate` (text rows hold cos 1, sin 0). GeometryError for a reversed layout or
+    another T.
+    """
+    q, k, v = (gather_windows(x, layout).flatten(0, 1) for x in (q_BTHD, k_BTHD, v_BTHD))
+    if rotary is not None:
+        q, k = rotate(q, *rotary), rotate(k, *rotary)
+    y = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2)
+    return merge_windows(y.unflatten(0, (-1, layout.segments)), layout)
+
+
+def gather_windows(x: Tensor, layout: TokenLayout) -> Tensor:
+    """`[B, T, ...]` to `[B, S, W, ...]`: `x[:, layout.window_index()]`, as one copy without an index.
+
+    Slices and one concatenation, because the gradient of an index with repeated entries is a slow scatter.
+    """
+    _check(layout, x.shape[1])
+    if layout.segments == 1:
+        return x.unsqueeze(1)
+    text, body, last = _pieces(x, layout)
+    parts = [text[0], body[0], last[0]]
+    for i in range(1, layout.segments):
+        parts += [text[i], last[i - 1], body[i], last[i]]
+    return torch.cat(parts, dim=1).unflatten(1, (layout.segments, layout.window_tokens))
+
+
+def merge_windows(windows: Tensor, layout: TokenLayout) -> Tensor:
+    """`[B, S, W, ...]` to `[B, T, ...]`: every token the mean over the windows that hold it."""
+    if layout.segments == 1:
+        return windows.squeeze(1)
+    frame, text = layout.tokens_per_latent, layout.text_tokens
+    frames = layout.window_tokens - text
+    pieces = windows.flatten(1, 2).split([text, frame, frames - 2 * frame, frame] * layout.segments, dim=1)
+    parts = []
+    for i in range(layout.segments):
+        own_text, first, body, last = pieces[4 * i : 4 * i + 4]
+        is_final = i == layout.segments - 1
+        shared = last if is_final else (last + pieces[4 * i + 5]) * 0.5
+        parts += [own_text, *([first] if i == 0 else []), body, shared]
+    return torch.cat(parts, dim=1)
+
+
+def _pieces(x: Tensor, layout: TokenLayout) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Each segment's text, its own frames without the last, and its last frame (which the next segment shares)."""
+    frame, step = layout.tokens_per_latent, layout.latents_per_segment * layout.tokens_per_latent
+    lengths = [layout.text_tokens, step, frame] + [layout.text_tokens, step - frame, frame] * (layout.segments - 1)
+    pieces = list(x.split(lengths, dim=1))
+    return pieces[0::3], pieces[1::3], pieces[2::3]
+
+
+def _check(layout: TokenLayout, tokens: int) -> None:
+    if layout.is_reversed:
+        limit = "local attention reads a sequence in time order"
+        raise GeometryError(refusal("layout", "reversed", limit, "Use layout.reversed()"))
+    if tokens != layout.total_tokens:
+        limit = f"its layout has {layout.total_tokens}"
+        raise GeometryError(refusal("sequence", f"{tokens} tokens", limit, "Use the layout that interleaved it"))

@@ -1,0 +1,135 @@
+"""The demo model: drawn cartoons of 192x128, 3 s and then 9 s, on one GPU. docs/demo/ tells how it went.
+
+Order: demo-clips-3s, demo-clips-9s, demo-vae, demo-latents-3s, demo-latents-9s, demo-base, demo-3s, demo-9s,
+demo-vae-decoder, demo-probe, demo-pack.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from storyreel.data.clip_config import ClipConfig
+from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, OptimiserConfig, PackRun, ProbeRun, VAERun
+
+HEIGHT, WIDTH = 128, 192
+MAX_TEXT_TOKENS = 112
+TEST_SEED = 9_000_000
+"""Stories from this seed on are never trained on."""
+
+VAE_ARCHITECTURE: dict[str, Any] = {
+    "block_out_channels": (32, 64, 64, 96),
+    "layers_per_block": 1,
+    "latent_channels": 16,
+    "sample_height": HEIGHT,
+    "sample_width": WIDTH,
+    "scaling_factor": 1.0,
+}
+TEXT_ENCODER: dict[str, Any] = {"width": 192, "layers": 3, "heads": 3}
+TRANSFORMER: dict[str, Any] = {
+    "num_attention_heads": 5,
+    "attention_head_dim": 64,
+    "num_layers": 8,
+    "time_embed_dim": 64,
+    "text_embed_dim": 192,
+    "max_text_seq_length": MAX_TEXT_TOKENS,
+    "sample_width": WIDTH // 8,
+    "sample_height": HEIGHT // 8,
+    "use_rotary_positional_embeddings": True,
+    "mixer": "ttt_mlp",
+}
+SCHEDULER: dict[str, Any] = {"snr_shift_scale": 1.0}
+
+
+def clips_3s() -> DrawRun:
+    return DrawRun("clips-3s", ClipConfig(12_000, 1, 7, HEIGHT, WIDTH, first_seed=0))
+
+
+def clips_9s() -> DrawRun:
+    return DrawRun("clips-9s", ClipConfig(3_000, 3, 7, HEIGHT, WIDTH, first_seed=1_000_000))
+
+
+def vae() -> VAERun:
+    optimiser = OptimiserConfig(learning_rate=1e-3, warmup_steps=100, clip=1.0, ema_decay=0.995, weight_decay=0.0)
+    return VAERun("vae", ("clips-3s", "clips-9s"), VAE_ARCHITECTURE, optimiser, steps=6000, batch=4)
+
+
+def vae_decoder() -> VAERun:
+    """More training of the decoder alone: latents stay what they are."""
+    return dataclasses.replace(vae(), name="vae-decoder", decoder_only=True, init="vae/vae", seed=1)
+
+
+def latents_3s() -> EncodeRun:
+    return EncodeRun("latents-3s", "clips-3s", "vae/vae")
+
+
+def latents_9s() -> EncodeRun:
+    return EncodeRun("latents-9s", "clips-9s", "vae/vae")
+
+
+def base() -> DiffusionRun:
+    """What a pre-trained CogVideoX is to the paper: 3 s, local attention, no memory yet."""
+    optimiser = OptimiserConfig(learning_rate=1e-3, warmup_steps=200, clip=1.0, ema_decay=0.999)
+    return DiffusionRun(
+        name="base",
+        seconds=3,
+        height=HEIGHT,
+        width=WIDTH,
+        max_text_tokens=MAX_TEXT_TOKENS,
+        latents_folder="latents-3s",
+        vae_folder="vae/vae",
+        transformer=TRANSFORMER | {"mixer": "local"},
+        text_encoder=TEXT_ENCODER,
+        optimiser=optimiser,
+        steps=7000,
+        batch=64,
+        scheduler=SCHEDULER,
+        compile_blocks=True,
+    )
+
+
+def stage_3s() -> DiffusionRun:
+    """Memories open behind small gates; they learn faster than what was there before."""
+    optimiser = OptimiserConfig(
+        learning_rate=1e-3, pretrained_learning_rate=3e-4, warmup_steps=30, clip=1.0, ema_decay=0.99
+    )
+    return dataclasses.replace(
+        base(),
+        name="3s",
+        transformer=TRANSFORMER,
+        optimiser=optimiser,
+        steps=400,
+        init="base/model",
+        compile_blocks=False,
+        seed=1,
+    )
+
+
+def stage_9s() -> DiffusionRun:
+    """Three segments: what the memory holds has to cross a border for the first time."""
+    optimiser = OptimiserConfig(
+        learning_rate=7e-4, pretrained_learning_rate=3e-4, warmup_steps=30, clip=1.0, ema_decay=0.995
+    )
+    return dataclasses.replace(
+        stage_3s(),
+        name="9s",
+        seconds=9,
+        latents_folder="latents-9s",
+        optimiser=optimiser,
+        steps=800,
+        batch=20,
+        init="3s/model",
+        stages=(3, 9),
+        clean_prefix_share=0.5,
+        seed=2,
+    )
+
+
+def probe() -> ProbeRun:
+    optimiser = OptimiserConfig(learning_rate=2e-3, warmup_steps=50, clip=1.0, ema_decay=0.995)
+    return ProbeRun("probe", ("clips-3s",), "vae/vae", optimiser, steps=1200)
+
+
+def package() -> PackRun:
+    sampling = {"steps": 16, "guidance": 4.0, "solver": "dpm-ode"}
+    return PackRun("demo", "9s/model", "vae-decoder/vae", "probe/probe", "clips-3s", sampling)

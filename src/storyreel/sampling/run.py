@@ -1,0 +1,342 @@
+"""One run: a storyboard file in; a video, its contact sheet and its record out. `storyreel generate` is a thin wrapper.
+
+Beside VIDEO.mp4 stand VIDEO.sheet.png and VIDEO.run.json; while it runs, VIDEO.preview.png shows what each step
+predicts. Whatever interrupts the run, none of them is left behind half-made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import storyreel
+from storyreel.errors import ConfigError, OutputError, StoryboardError, refusal
+from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS, STAGE_SECONDS, PixelShape, TokenLayout
+from storyreel.sampling.contact_sheet import latent_thumbnails, middle_frames, save_contact_sheet
+from storyreel.sampling.guidance import guidance_scales
+from storyreel.sampling.model_folder import PARTS, ModelInfo, check_folder
+from storyreel.sampling.pipeline import StepReport, StoryreelPipeline, load_pipeline
+from storyreel.sampling.progress import Progress, Silent
+from storyreel.sampling.record import command_line, peak_memory_mib, versions, write_record
+from storyreel.sampling.schedulers import Solver, SolverName, solver_of
+from storyreel.sampling.video import VideoWriter, check_output
+from storyreel.storyboard.lint import lint_storyboard
+from storyreel.storyboard.reader import read_storyboard
+from storyreel.storyboard.schema import Storyboard
+
+DEMO_MODEL = Path(storyreel.__file__).parent / "assets" / "demo"
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run made. `took_seconds` by stage; `peak_memory_mib` by "memory" and, on a GPU, "gpu"."""
+
+    video: Path
+    sheet: Path
+    record: Path
+    seconds: int
+    command: str
+    warnings: tuple[str, ...]
+    took_seconds: dict[str, float]
+    peak_memory_mib: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the pixels, with nothing left open. `guidance` is the maximum that it rises to."""
+
+    steps: int
+    guidance: float
+    solver: SolverName
+    seed: int
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for; None for what the model's storyreel.json says."""
+
+    source: Path
+    model: Path | None
+    out: Path
+    seconds: int | None
+    steps: int | None
+    guidance: float | None
+    solver: SolverName | None
+    seed: int
+    device: str
+    story: int
+    crf: int
+    keep_partial: bool
+
+    @property
+    def folder(self) -> Path:
+        return self.model or DEMO_MODEL
+
+    def beside(self, ending: str) -> Path:
+        """A file that stands beside the video and has its name."""
+        return self.out.with_suffix(ending)
+
+
+@dataclass
+class Diary:
+    """What is told while a run goes on, and kept for its record."""
+
+    progress: Progress
+    warnings: list[str] = field(default_factory=list)
+    took_seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[None]:
+        """Announce a stage, and note how long it took."""
+        self.progress.stage(name, total)
+        start = time.monotonic()
+        yield
+        self.took_seconds[name] = round(time.monotonic() - start, 2)
+
+    def warn(self, text: str) -> None:
+        """Something that the user should know, and that does not stop the run."""
+        self.warnings.append(text)
+        self.progress.note(f"warning: {text}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request that has been checked, with everything loaded. `told` is the user's storyboard, `read` the model's."""
+
+    request: Request
+    info: ModelInfo
+    pipeline: StoryreelPipeline
+    settings: Settings
+    layout: TokenLayout
+    told: Storyboard
+    read: Storyboard
+
+
+def generate(
+    storyboard: str | Path,
+    model: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    seconds: int | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress | None = None,
+    solver: SolverName | None = None,
+    story: int = 0,
+    crf: int = 18,
+    keep_partial: bool = False,
+) -> RunResult:
+    """Make the video of a storyboard file.
+
+    model: a model folder (None: the bundled demo). out: an MP4 file (None: the storyboard's name, here). seconds: how
+    much of the storyboard from its start, a stage length (None: all of it). steps, guidance, solver: None for what the
+    model's storyreel.json says. device: "auto", "cpu", "cuda", ... story: which one of a file of many, from 0.
+    keep_partial: stopped while frames are written, the frames so far stay as VIDEO.partial.mp4.
+    A user's mistake is a StoryreelError of one line; nothing half-written stays then, nor after Ctrl-C.
+    """
+    source = Path(storyboard)
+    request = Request(
+        source=source,
+        model=None if model is None else Path(model),
+        out=Path(source.stem + ".mp4") if out is None else Path(out),
+        seconds=seconds,
+        steps=steps,
+        guidance=guidance,
+        solver=solver,
+        seed=seed,
+        device=device,
+        story=story,
+        crf=crf,
+        keep_partial=keep_partial,
+    )
+    diary = Diary(progress or Silent())
+    job = _prepare(request, diary)
+    try:
+        thumbnails = _make_video(job, diary)
+    finally:
+        request.beside(".preview.png").unlink(missing_ok=True)
+    save_contact_sheet(request.beside(".sheet.png"), thumbnails, job.info.width / job.info.height)
+    return _record(job, diary)
+
+
+def choose_segments(storyboard: Storyboard, seconds: int | None) -> Storyboard:
+    """The first `seconds` of a storyboard, all of it for None.
+
+    ConfigError where that is not a stage length, StoryboardError where the storyboard is shorter.
+    """
+    if seconds is None:
+        return storyboard
+    if seconds not in STAGE_SECONDS:
+        stages = ", ".join(map(str, STAGE_SECONDS))
+        nearest = min(STAGE_SECONDS, key=lambda stage: abs(stage - seconds))
+        raise ConfigError(refusal("--seconds", seconds, f"it must be one of {stages}", f"Try {nearest}"))
+    if seconds > storyboard.seconds:
+        have = f"the storyboard has {len(storyboard.segments)} segments, {storyboard.seconds} s"
+        raise StoryboardError(refusal("--seconds", seconds, have, "Ask for less or write more"))
+    return storyboard.first(seconds // SEGMENT_SECONDS)
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto" is the GPU where there is one, else the CPU. ConfigError for a device that this machine has not."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ConfigError(refusal("--device", name, "PyTorch cannot use it here", "Try auto or cpu")) from None
+    return device
+
+
+def _prepare(request: Request, diary: Diary) -> Job:
+    """Every check, from the quickest to the slowest, and the loading."""
+    with diary.stage("read the storyboard"):
+        _check_numbers(request)
+        _check_outputs(request)
+        told = choose_segments(read_storyboard(request.source, request.story), request.seconds)
+        check_folder(request.folder)
+        info = ModelInfo.read(request.folder)
+        device = choose_device(request.device)
+    with diary.stage("load the model", len(PARTS)):
+        pipeline = load_pipeline(request.folder, device, on_part=lambda part: diary.progress.advance())
+        settings = _settings(request, info, pipeline, device)
+    layout = pipeline.layout_for(told, info.height, info.width, info.max_text_tokens)
+    linted = lint_storyboard(told, pipeline.tokenizer, layout.text_tokens)
+    for note in linted.notes:
+        diary.warn(str(note))
+    if info.stages and told.seconds > max(info.stages):
+        diary.warn(f"{told.seconds} s is longer than anything that this model was trained on ({max(info.stages)} s).")
+    return Job(request, info, pipeline, settings, layout, told, linted.storyboard)
+
+
+def _settings(request: Request, info: ModelInfo, pipeline: StoryreelPipeline, device: torch.device) -> Settings:
+    default = info.sampling
+    settings = Settings(
+        steps=default.steps if request.steps is None else request.steps,
+        guidance=default.guidance if request.guidance is None else request.guidance,
+        solver=request.solver or default.solver or solver_of(pipeline.scheduler),
+        seed=request.seed,
+        device=str(device),
+        dtype=str(pipeline.transformer.dtype).removeprefix("torch."),
+    )
+    Solver(pipeline.scheduler, settings.solver, settings.steps)
+    guidance_scales(settings.steps, settings.guidance)
+    return settings
+
+
+def _check_numbers(request: Request) -> None:
+    for name, value, largest in (("--seed", request.seed, LARGEST_SEED), ("--crf", request.crf, 51)):
+        if not 0 <= value <= largest:
+            raise ConfigError(refusal(name, value, f"it must be 0 to {largest}", "Choose one of those"))
+
+
+def _check_outputs(request: Request) -> None:
+    check_output(request.out)
+    for ending in (".mp4", ".run.json"):
+        if request.beside(ending).resolve() == request.source.resolve():
+            raise OutputError(f"{request.source} would be overwritten by the run. Choose another name with --out.")
+
+
+def _make_video(job: Job, diary: Diary) -> list[np.ndarray]:
+    """Denoise, decode and write; the middle frame of each segment, uint8 `[height, width, 3]`."""
+    info, request = job.info, job.request
+    comment = f"storyreel {storyreel.__version__}, seed {request.seed}"
+    with VideoWriter(
+        request.out, info.height, info.width, crf=request.crf, comment=comment, keep_partial=request.keep_partial
+    ) as writer:
+        latents = _denoise(job, diary)
+        return _write_frames(job, latents, writer, diary)
+
+
+def _denoise(job: Job, diary: Diary) -> Tensor:
+    preview = job.request.beside(".preview.png")
+
+    def after_step(report: StepReport) -> None:
+        if job.info.latent_rgb is not None:
+            thumbnails = latent_thumbnails(report.clean, job.layout, job.info.latent_rgb)
+            save_contact_sheet(preview, thumbnails, job.info.width / job.info.height)
+            if report.index == 0:
+                diary.progress.note(f"a first look, refreshed with each step: {preview}")
+        diary.progress.advance()
+
+    with diary.stage("denoise", job.settings.steps):
+        output = job.pipeline(
+            job.read,
+            height=job.info.height,
+            width=job.info.width,
+            max_text_tokens=job.info.max_text_tokens,
+            num_inference_steps=job.settings.steps,
+            guidance_scale=job.settings.guidance,
+            solver=job.settings.solver,
+            seed=job.settings.seed,
+            callback_on_step=after_step,
+            output_type="latent",
+        )
+    return output.latents
+
+
+def _write_frames(job: Job, latents: Tensor, writer: VideoWriter, diary: Diary) -> list[np.ndarray]:
+    wanted = set(middle_frames(job.layout))
+    thumbnails: list[np.ndarray] = []
+    with diary.stage("decode and write frames", _shape(job).frames):
+        for chunk in job.pipeline.decode(latents):
+            thumbnails += [frame.copy() for number, frame in enumerate(chunk, writer.frames) if number in wanted]
+            writer.write(chunk)
+            diary.progress.advance(len(chunk))
+    return thumbnails
+
+
+def _shape(job: Job) -> PixelShape:
+    return PixelShape.for_video(job.told.seconds, job.info.height, job.info.width)
+
+
+def _record(job: Job, diary: Diary) -> RunResult:
+    """Write the record, and say what the run made."""
+    request, settings = job.request, job.settings
+    memory = peak_memory_mib(job.pipeline.device)
+    command = _command(request, settings)
+    record = {
+        "command": command,
+        "video": {"file": request.out.name, **asdict(_shape(job)), "fps": FRAMES_PER_SECOND, "crf": request.crf},
+        "settings": asdict(settings),
+        "model": {"folder": str(request.folder), **job.info.model_dump(include={"recipe", "version", "stages"})},
+        "storyboard": job.told.model_dump(),
+        "texts_as_read": job.read.marked_texts(),
+        "warnings": diary.warnings,
+        "took_seconds": diary.took_seconds,
+        "peak_memory_mib": memory,
+        "versions": versions(),
+    }
+    path = request.beside(".run.json")
+    write_record(path, record)
+    sheet, warnings = request.beside(".sheet.png"), tuple(diary.warnings)
+    return RunResult(request.out, sheet, path, job.told.seconds, command, warnings, diary.took_seconds, memory)
+
+
+def _command(request: Request, settings: Settings) -> str:
+    """The line that makes the same video again, with every default spelled out that a later version could change."""
+    options = {
+        "out": request.out,
+        "model": request.model,
+        "story": request.story or None,
+        "seconds": request.seconds,
+        "steps": settings.steps,
+        "guidance": settings.guidance,
+        "solver": settings.solver,
+        "seed": settings.seed,
+        "device": settings.device,
+        "crf": request.crf if request.crf != 18 else None,
+    }
+    return command_line(request.source, options)

@@ -1,0 +1,117 @@
+"""Frozen configurations of training runs. A recipe is a function that returns one; a variant replaces one field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from storyreel.data.clip_config import ClipConfig
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW with fp32 masters, warm-up, a schedule, clipping and an exponential moving average of the weights.
+
+    `pretrained_learning_rate` is that of everything outside the mixers, None for the same.
+    """
+
+    learning_rate: float = 1e-4
+    pretrained_learning_rate: float | None = None
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_steps: int = 100
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 1e-4
+    clip: float = 0.1
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class DrawRun:
+    """Draw the clips that later runs train on."""
+
+    name: str
+    clips: ClipConfig
+
+
+@dataclass(frozen=True)
+class VAERun:
+    """Train an AutoencoderKLCogVideoX on windows of drawn clips."""
+
+    name: str
+    clips_folders: tuple[str, ...]
+    vae: dict[str, Any]
+    optimiser: OptimiserConfig
+    steps: int
+    batch: int = 8
+    frames: int = 17
+    kl_weight: float = 5e-4
+    seed: int = 0
+    decoder_only: bool = False
+    init: str | None = None
+
+
+@dataclass(frozen=True)
+class EncodeRun:
+    """Encode drawn clips to latents with a trained VAE."""
+
+    name: str
+    clips_folder: str
+    vae_folder: str
+
+
+@dataclass(frozen=True)
+class DiffusionRun:
+    """Train the text encoder and the transformer together on latents of one length.
+
+    `init` names the model folder of an earlier run; mixers that it lacks start new. `compile_blocks` compiles the
+    blocks (on a GPU; not for TTT layers, whose op is compiled by itself).
+    """
+
+    name: str
+    seconds: int
+    height: int
+    width: int
+    max_text_tokens: int
+    latents_folder: str
+    vae_folder: str
+    transformer: dict[str, Any]
+    text_encoder: dict[str, Any]
+    optimiser: OptimiserConfig
+    steps: int
+    batch: int
+    seed: int = 0
+    text_dropout: float = 0.1
+    clean_prefix_share: float = 0.0
+    init: str | None = None
+    stages: tuple[int, ...] = (3,)
+    compile_blocks: bool = False
+    scheduler: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProbeRun:
+    """Train the network that reads place and characters off a clip."""
+
+    name: str
+    clips_folders: tuple[str, ...]
+    vae_folder: str
+    optimiser: OptimiserConfig
+    steps: int
+    width: int = 24
+    batch: int = 48
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PackRun:
+    """Put the parts together that are to be shipped: a model folder and the probe."""
+
+    name: str
+    model_folder: str
+    vae_folder: str
+    probe_folder: str
+    clips_folder: str
+    sampling: dict[str, Any] = field(default_factory=dict)
+
+
+Run = DrawRun | VAERun | EncodeRun | DiffusionRun | ProbeRun | PackRun

@@ -1,0 +1,58 @@
+"""A training step as one CUDA graph.
+
+A TTT layer without a kernel of its own launches some ten thousand small kernels a step; the graph takes their launches
+off the processor. Shapes, and the memory of inputs, outputs and gradients, are those of the first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+WARM_UP_STEPS = 3
+
+
+class GraphedStep:
+    """Calls `step(inputs) -> values`, which runs forward and backward, by replaying its capture.
+
+    `inputs` is a dict of tensors of fixed shapes; those named in `differentiable` get a `.grad` in `self.inputs`.
+    Gradients of `parameters` land in their `.grad`, which keep their addresses.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+        inputs: dict[str, Tensor],
+        parameters: list[nn.Parameter],
+        differentiable: tuple[str, ...] = (),
+    ) -> None:
+        self.inputs = {name: value.detach().clone() for name, value in inputs.items()}
+        for name in differentiable:
+            self.inputs[name].requires_grad_()
+        cleared = parameters + [self.inputs[name] for name in differentiable]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_STEPS):
+                _clear(cleared)
+                step(self.inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        _clear(cleared)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.outputs = step(self.inputs)
+
+    def __call__(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Replays the step on new `inputs`; the tensors returned are overwritten by the next call."""
+        with torch.no_grad():
+            for name, value in inputs.items():
+                self.inputs[name].copy_(value, non_blocking=True)
+        self.graph.replay()
+        return self.outputs
+
+
+def _clear(tensors: list[Tensor] | list[nn.Parameter]) -> None:
+    for tensor in tensors:
+        tensor.grad = None

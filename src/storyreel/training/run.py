@@ -1,0 +1,83 @@
+"""One entrance for every kind of run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLCogVideoX
+
+from storyreel.data.latent_clips import encode_clips
+from storyreel.data.clips import clip_numbers
+from storyreel.data.toon_clips import draw_clips
+from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, PackRun, Run, VAERun
+from storyreel.training.loop import Clock, Report, silent
+from storyreel.training.pack import pack
+from storyreel.training.probe import train_probe
+from storyreel.training.transformer import train_diffusion
+from storyreel.training.vae import train_vae
+
+
+def run(
+    recipe: Run,
+    root: Path,
+    *,
+    device: torch.device | str | None = None,
+    minutes: float | None = None,
+    anneal: bool = False,
+    workers: int | None = None,
+    report: Report = silent,
+) -> None:
+    """Runs one recipe in the folder `root`, where earlier recipes left what this one needs; goes on where it stopped.
+
+    device: None takes the first GPU, else the CPU. minutes: stop (with everything saved) after so long; with `anneal`,
+    finish by then. workers: processes that draw or read clips, by default one a core.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    clock = Clock(minutes, anneal)
+    processes = workers if workers is not None else (os.cpu_count() or 1)
+    if isinstance(recipe, DrawRun):
+        draw_clips(
+            recipe.clips,
+            root / recipe.name,
+            workers=max(1, processes),
+            on_clip=_counter(recipe.name, recipe.clips.count, report),
+        )
+    elif isinstance(recipe, VAERun):
+        train_vae(recipe, root, device=chosen, clock=clock, report=report, workers=processes)
+    elif isinstance(recipe, EncodeRun):
+        _encode(recipe, root, chosen, processes, report)
+    elif isinstance(recipe, DiffusionRun):
+        train_diffusion(recipe, root, device=chosen, clock=clock, report=report)
+    elif isinstance(recipe, PackRun):
+        pack(recipe, root)
+    else:
+        train_probe(recipe, root, device=chosen, clock=clock, report=report, workers=processes)
+
+
+def _encode(recipe: EncodeRun, root: Path, device: torch.device, workers: int, report: Report) -> None:
+    vae = AutoencoderKLCogVideoX.from_pretrained(root / recipe.vae_folder)
+    vae = vae.to(device, torch.bfloat16 if device.type == "cuda" else torch.float32).eval()
+    total = len(clip_numbers(root / recipe.clips_folder))
+    encode_clips(
+        root / recipe.clips_folder,
+        root / recipe.name,
+        vae,
+        workers=workers,
+        on_clip=_counter(recipe.name, total, report),
+    )
+
+
+def _counter(name: str, total: int, report: Report) -> Callable[[], None]:
+    done = 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        if done % 16 == 0 or done == total:
+            report(name, done, total, {})
+
+    return one_more

@@ -1,0 +1,188 @@
+"""Joint training of the text encoder and the transformer on latents of one length (one stage of the paper's five)."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLCogVideoX
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
+
+from storyreel.data.latent_clips import LatentClips, batch_indices
+from storyreel.geometry import TokenLayout
+from storyreel.mixers.ttt import TTTLayer
+from storyreel.models.state_dict import load_cogvideox
+from storyreel.models.text import build_text_encoder, build_tokenizer, encode_ids, tokenize
+from storyreel.models.transformer import StoryreelTransformer3DModel
+from storyreel.sampling.pipeline import StoryreelPipeline, load_pipeline, save_pipeline
+from storyreel.sampling.schedulers import build_scheduler
+from storyreel.toons.vocabulary import words
+from storyreel.training.config import DiffusionRun
+from storyreel.training.diffusion import add_noise, draw_noise_levels, per_latent, weighted_error
+from storyreel.training.graph import GraphedStep
+from storyreel.training.loop import Clock, Report, train_steps
+from storyreel.training.optimiser import MasterAdamW
+
+
+class Batches:
+    """Batches on the device, each a function of the run's seed and the step's number alone."""
+
+    def __init__(
+        self,
+        run: DiffusionRun,
+        clips: LatentClips,
+        tokenizer: PreTrainedTokenizerFast,
+        layout: TokenLayout,
+        device: torch.device,
+    ) -> None:
+        self.run, self.layout, self.device = run, layout, device
+        self.latents = clips.latents.to(device)
+        flat = [text for texts in clips.texts for text in texts]
+        ids, mask = tokenize(tokenizer, flat, layout.text_tokens)
+        shape = (len(clips), layout.segments, layout.text_tokens)
+        self.ids, self.mask = ids.view(shape).to(device), mask.view(shape).to(device)
+        self.empty_ids, self.empty_mask = (x.to(device) for x in tokenize(tokenizer, [""], layout.text_tokens))
+        self.alpha_bar = build_scheduler("ddim", **run.scheduler).alphas_cumprod.float().to(device)
+
+    def at(self, step: int, indices: Tensor, dtype: torch.dtype) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Inputs of the diffusion step, and ids and mask `[B * S, L]` of its texts (some dropped)."""
+        run = self.run
+        generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
+        levels, weights = draw_noise_levels(
+            run.batch, self.layout.segments, len(self.alpha_bar), run.clean_prefix_share, generator
+        )
+        dropped = (torch.rand(run.batch, generator=generator) < run.text_dropout).to(self.device)[:, None, None]
+        on_device = torch.Generator(self.device).manual_seed(run.seed * 1_000_003 + step)
+        indices = indices.to(self.device)
+        latents = self.latents[indices].to(dtype)
+        ids = torch.where(dropped, self.empty_ids, self.ids[indices]).flatten(0, 1)
+        mask = torch.where(dropped, self.empty_mask, self.mask[indices]).flatten(0, 1)
+        levels = levels.to(self.device)
+        inputs = {
+            "latents": latents,
+            "noise": torch.randn(latents.shape, generator=on_device, device=self.device, dtype=dtype),
+            "levels": levels,
+            "alpha_bar": per_latent(self.alpha_bar[levels], self.layout),
+            "weights": per_latent(weights.to(self.device), self.layout),
+        }
+        return inputs, ids, mask
+
+
+def train_diffusion(run: DiffusionRun, root: Path, *, device: torch.device, clock: Clock, report: Report) -> None:
+    """Trains one stage; ROOT/NAME/model holds the averaged weights as a pipeline folder whenever the run stops."""
+    torch.manual_seed(run.seed)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    tokenizer, text_encoder, transformer = build_models(run, root)
+    text_encoder.to(device, dtype).train()
+    transformer.to(device, dtype).train()
+    if device.type == "cuda":
+        prepare_for_gpu(transformer, run.compile_blocks)
+    layout = transformer.layout_for(run.seconds, run.height, run.width, run.max_text_tokens)
+    clips = LatentClips.load(root / run.latents_folder)
+    batches = Batches(run, clips, tokenizer, layout, device)
+    both = nn.ModuleDict({"text_encoder": text_encoder, "transformer": transformer})
+    optimiser = MasterAdamW(both.named_parameters(), run.optimiser)
+    stepper = _Stepper(transformer, text_encoder, batches, dtype)
+    order: list[Tensor] = []
+
+    def one_step(step: int) -> dict[str, Tensor]:
+        if not order:
+            needed = itertools.islice(batch_indices(len(clips), run.batch, run.seed), step, run.steps)
+            order.extend(reversed(list(needed)))
+        return stepper(*batches.at(step, order.pop(), dtype))
+
+    try:
+        train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
+    finally:
+        optimiser.use_average()
+        _save_model(run, root, tokenizer, text_encoder, transformer)
+
+
+def _save_model(
+    run: DiffusionRun,
+    root: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    text_encoder: T5EncoderModel,
+    transformer: StoryreelTransformer3DModel,
+) -> None:
+    fresh = StoryreelTransformer3DModel(**run.transformer)  # the trained one may be compiled
+    fresh.load_state_dict(transformer.state_dict())
+    vae = AutoencoderKLCogVideoX.from_pretrained(root / run.vae_folder)
+    scheduler = build_scheduler("ddim", **run.scheduler)
+    save_pipeline(
+        StoryreelPipeline(tokenizer, text_encoder, fresh, vae, scheduler),
+        root / run.name / "model",
+        height=run.height,
+        width=run.width,
+        max_text_tokens=run.max_text_tokens,
+        recipe=run.name,
+        stages=run.stages,
+    )
+
+
+def build_models(
+    run: DiffusionRun, root: Path
+) -> tuple[PreTrainedTokenizerFast, T5EncoderModel, StoryreelTransformer3DModel]:
+    """Fresh models, or those of an earlier run's model folder (`run.init`)."""
+    if run.init is not None:
+        earlier = load_pipeline(root / run.init, device="cpu", dtype=torch.float32)
+        transformer = StoryreelTransformer3DModel(**run.transformer)
+        load_cogvideox(transformer, root / run.init / "transformer", new_mixer=True)
+        return earlier.tokenizer, earlier.text_encoder, transformer
+    tokenizer = build_tokenizer(words())
+    text_encoder = build_text_encoder(len(tokenizer), **run.text_encoder)
+    return tokenizer, text_encoder, StoryreelTransformer3DModel(**run.transformer)
+
+
+def prepare_for_gpu(transformer: StoryreelTransformer3DModel, compile_blocks: bool) -> None:
+    """Compiles what pays: the inner step of the TTT layers always, whole blocks where asked."""
+    for module in transformer.modules():
+        if isinstance(module, TTTLayer):
+            module.backend = "dual_compiled"
+    if compile_blocks:
+        for block in transformer.transformer_blocks:
+            block.compile(dynamic=False)
+
+
+class _Stepper:
+    """Forward and backward of one batch.
+
+    On a GPU the transformer's part is one CUDA graph; the text encoder stays outside, because transformers builds its
+    masks with data-dependent Python.
+    """
+
+    def __init__(
+        self,
+        transformer: StoryreelTransformer3DModel,
+        text_encoder: T5EncoderModel,
+        batches: Batches,
+        dtype: torch.dtype,
+    ) -> None:
+        self.transformer, self.text_encoder, self.layout, self.dtype = transformer, text_encoder, batches.layout, dtype
+        self.graphed: GraphedStep | None = None
+
+    def __call__(self, inputs: dict[str, Tensor], ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        self.text_encoder.zero_grad(set_to_none=True)
+        shape = (inputs["latents"].shape[0], self.layout.segments)
+        text = encode_ids(self.text_encoder, ids, mask).unflatten(0, shape)
+        inputs = inputs | {"text": text.detach()}
+        if text.is_cuda:
+            if self.graphed is None:
+                self.graphed = GraphedStep(self._diffuse, inputs, list(self.transformer.parameters()), ("text",))
+            values = self.graphed(inputs)
+            leaf = self.graphed.inputs["text"]
+        else:
+            self.transformer.zero_grad(set_to_none=True)
+            leaf = inputs["text"].requires_grad_()
+            values = self._diffuse(inputs)
+        text.backward(leaf.grad)
+        return {name: value.detach() for name, value in values.items()}
+
+    def _diffuse(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        noisy, target = add_noise(inputs["latents"], inputs["noise"], inputs["alpha_bar"])
+        prediction = self.transformer(noisy, inputs["text"], inputs["levels"], self.layout)
+        loss = weighted_error(prediction, target, inputs["weights"])
+        loss.backward()
+        return {"loss": loss}

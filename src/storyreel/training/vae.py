@@ -1,0 +1,138 @@
+"""Training of the video autoencoder (diffusers' AutoencoderKLCogVideoX) on windows of drawn clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKLCogVideoX
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from storyreel.data.clips import clip_numbers, read_clip
+from storyreel.errors import TrainingError
+from storyreel.training.config import VAERun
+from storyreel.training.loop import Clock, Report, train_steps
+from storyreel.training.optimiser import MasterAdamW
+
+
+class ClipWindows(IterableDataset[Tensor]):
+    """Endless random windows, uint8 `[frames, H, W, 3]`, of the clips that are drawn so far, a seed a worker."""
+
+    def __init__(self, folders: tuple[Path, ...], frames: int, seed: int) -> None:
+        self.folders, self.frames, self.seed = folders, frames, seed
+
+    def __iter__(self) -> Iterator[Tensor]:
+        worker = get_worker_info()
+        generator = torch.Generator().manual_seed(1000 * self.seed + (worker.id if worker else 0))
+        clips: list[tuple[Path, int]] = []
+        for drawn in range(1_000_000_000):
+            if drawn % 64 == 0:
+                clips = [(folder, number) for folder in self.folders for number in clip_numbers(folder)]
+                if not clips:
+                    raise TrainingError(f"no drawn clips in {', '.join(map(str, self.folders))}. Draw them first.")
+            folder, number = clips[int(torch.randint(len(clips), (), generator=generator))]
+            frames = torch.from_numpy(read_clip(folder, number).frames)
+            for _ in range(2):
+                start = int(torch.randint(len(frames) - self.frames + 1, (), generator=generator))
+                yield frames[start : start + self.frames].clone()
+
+
+def to_model(frames: Tensor, dtype: torch.dtype) -> Tensor:
+    """uint8 `[B, F, H, W, 3]` to `[B, 3, F, H, W]` in [-1, 1]."""
+    return (frames.to(dtype) / 127.5 - 1).permute(0, 4, 1, 2, 3)
+
+
+def reconstruction_loss(made: Tensor, true: Tensor) -> Tensor:
+    """L1 on values, on edges at three scales and on change over time; `[B, 3, F, H, W]`, float32."""
+    loss = (made - true).abs().mean() + 2 * (made - true).square().mean()
+    loss = loss + 0.5 * ((made[:, :, 1:] - made[:, :, :-1]) - (true[:, :, 1:] - true[:, :, :-1])).abs().mean()
+    for _ in range(3):
+        for axis in (-1, -2):
+            loss = loss + 0.5 * (made.diff(dim=axis) - true.diff(dim=axis)).abs().mean()
+        made, true = F.avg_pool3d(made, (1, 2, 2)), F.avg_pool3d(true, (1, 2, 2))
+    return loss
+
+
+def psnr(made: Tensor, true: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of values in [-1, 1], over everything given."""
+    return -10 * torch.log10(((made.clamp(-1, 1) - true) / 2).square().mean())
+
+
+def vae_losses(
+    vae: AutoencoderKLCogVideoX, pixels: Tensor, run: VAERun, noise: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Loss of one batch `[B, 3, F, H, W]` and what it is made of."""
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not run.decoder_only):
+        posterior = vae.encode(pixels).latent_dist
+    mean, log_variance = posterior.mean.float(), posterior.logvar.float()
+    latents = mean + (0.5 * log_variance).exp() * (torch.randn_like(mean) if noise is None else noise)
+    made = vae.decode(latents.to(pixels.dtype)).sample.float()
+    true = pixels.float()
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    reconstruction = reconstruction_loss(made, true)
+    return {
+        "loss": reconstruction + run.kl_weight * kl,
+        "reconstruction": reconstruction.detach(),
+        "kl": kl.detach(),
+        "psnr": psnr(made.detach(), true),
+    }
+
+
+def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, report: Report, workers: int = 4) -> None:
+    """Trains, and writes the moving average to ROOT/NAME/vae with its scaling factor once the run ends."""
+    torch.manual_seed(run.seed)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    vae = build_vae(run, root).to(device, dtype)
+    if run.decoder_only:
+        vae.encoder.requires_grad_(False)
+    optimiser = MasterAdamW(vae.named_parameters(), run.optimiser)
+    folders = tuple(root / name for name in run.clips_folders)
+    windows = ClipWindows(folders, run.frames, run.seed)
+    batches = iter(DataLoader(windows, batch_size=run.batch, num_workers=workers, pin_memory=device.type == "cuda"))
+
+    def one_step(step: int) -> dict[str, Tensor]:
+        pixels = to_model(next(batches).to(device, non_blocking=True), dtype)
+        values = vae_losses(vae, pixels, run)
+        for parameter in optimiser.working:
+            parameter.grad = None
+        values["loss"].backward()
+        return {name: value.detach() for name, value in values.items()}
+
+    with torch.backends.cudnn.flags(benchmark=True):
+        train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
+    vae.float()
+    optimiser.use_average()
+    if not run.decoder_only:
+        normalise_latents(vae, [to_model(next(batches).to(device), torch.float32) for _ in range(8)])
+    vae.save_pretrained(root / run.name / "vae")
+
+
+def build_vae(run: VAERun, root: Path) -> AutoencoderKLCogVideoX:
+    """A new autoencoder, or the one of an earlier run (`run.init`) to go on with."""
+    if run.init is None:
+        return AutoencoderKLCogVideoX(**run.vae)
+    return AutoencoderKLCogVideoX.from_pretrained(root / run.init)
+
+
+@torch.no_grad()
+def normalise_latents(vae: AutoencoderKLCogVideoX, batches: list[Tensor]) -> None:
+    """Folds each latent channel's standard deviation into the encoder's last and the decoder's first weights.
+
+    Afterwards every channel has unit variance on `batches` (`[B, 3, F, H, W]`), decoding is unchanged and the scaling
+    factor is 1: the diffusion model sees channels of one size.
+    """
+    means = [vae.encode(pixels).latent_dist.mean for pixels in batches]
+    scale = torch.cat([mean.transpose(0, 1).flatten(1) for mean in means], dim=1).std(dim=1)
+    channels = len(scale)
+    last = vae.encoder.conv_out.conv
+    both = torch.cat([scale, torch.ones_like(scale)])
+    last.weight.div_(both[:, None, None, None, None])
+    last.bias.div_(both)
+    last.bias[channels:] -= 2 * scale.log()
+    for name, module in vae.decoder.named_modules():
+        if name == "conv_in" or name.endswith(("conv_y", "conv_b")):
+            module.conv.weight.mul_(scale[None, :, None, None, None])
+    vae.register_to_config(scaling_factor=1.0)

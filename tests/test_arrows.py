@@ -1,0 +1,166 @@
+"""Imports run one way through the packages (docs/architecture.md), and importing storyreel does nothing but import."""
+
+import ast
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import storyreel
+
+SOURCE = Path(storyreel.__file__).parent
+
+# A module may import from its own package and from every row above its own; not from its neighbours in the row.
+ROWS = (
+    {"errors"},
+    {"geometry"},
+    {"ops"},
+    {"mixers"},
+    {"models"},
+    {"storyboard", "toons", "data"},
+    {"training", "sampling", "evaluation"},
+    {"recipes"},
+    {"cli"},
+)
+# Neighbours that may import each other, in this direction only: clips are drawn by the toons.
+WITHIN_A_ROW = {("data", "toons"), ("data", "storyboard"), ("toons", "storyboard")}
+
+
+def row_of(package: str) -> int:
+    found = [number for number, row in enumerate(ROWS) if package in row]
+    assert found, f"storyreel.{package} has no place in the arrows: add it to ROWS and to docs/architecture.md"
+    return found[0]
+
+
+def imported_packages(source: str, package: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """(line, first name under storyreel) of every import in `source`, also inside functions and type checks.
+
+    `package` is the dotted package of the module, for relative imports: ("storyreel", "ops").
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "storyreel" and len(parts) > 1 and not parts[1].startswith("__"):
+                yield node.lineno, parts[1]
+
+
+def violations(source: str, path: Path) -> list[str]:
+    """Every import of the module at `path` (relative to the package folder) that goes against the arrows."""
+    own = path.parts[0].removesuffix(".py")
+    found = []
+    for line, other in imported_packages(source, ("storyreel", *path.parts[:-1])):
+        upwards = row_of(other) < row_of(own)
+        if other != own and not upwards and (own, other) not in WITHIN_A_ROW:
+            found.append(f"{path}:{line} ({own}) imports storyreel.{other}")
+    return found
+
+
+def modules() -> list[Path]:
+    return [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py")) if path != SOURCE / "__init__.py"]
+
+
+def test_imports_follow_the_arrows() -> None:
+    paths = modules()
+    assert Path("geometry.py") in paths
+    assert [line for path in paths for line in violations((SOURCE / path).read_text(), path)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("ops/ttt/dual.py", "from storyreel.mixers.ttt import TTTMLP"),
+        ("ops/ttt/dual.py", "import storyreel.models.transformer as transformer"),
+        ("geometry.py", "def f():\n    from storyreel import cli\n"),
+        ("sampling/run.py", "if TYPE_CHECKING:\n    from storyreel.training import trainer"),
+        ("models/vae.py", "from ..sampling.run import generate"),
+        ("toons/renderer.py", "from storyreel.data.manifest import Manifest"),
+    ],
+)
+def test_a_violating_import_is_caught(path: str, source: str) -> None:
+    assert len(violations(source, Path(path))) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("cli/main.py", "from storyreel.sampling.run import generate"),
+        ("ops/ttt/dual.py", "from .problem import TTTProblem"),
+        ("ops/ttt/dual.py", "from storyreel.ops.ttt.problem import TTTProblem"),
+        ("data/toon_clips.py", "from storyreel.toons.renderer import StoryRenderer"),
+        ("recipes/demo.py", "from storyreel import __version__, geometry"),
+    ],
+)
+def test_an_import_along_the_arrows_passes(path: str, source: str) -> None:
+    assert violations(source, Path(path)) == []
+
+
+# Runs in a process of its own. What a third-party module does while it is imported is not ours to judge: between that
+# and our frame stands the import machinery.
+GUARD = """
+import importlib, sys
+
+folder, *names = sys.argv[1:]
+watched = ("open", "os.mkdir", "os.remove", "os.rename", "subprocess.Popen", "socket.connect", "socket.getaddrinfo")
+seen = []
+
+def watch(event, arguments):
+    frame = sys._getframe(1) if event in watched else None
+    while frame and "importlib" not in frame.f_code.co_filename:
+        if frame.f_code.co_filename.startswith(folder):
+            seen.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {event} {arguments}")
+            break
+        frame = frame.f_back
+
+sys.addaudithook(watch)
+for name in names:
+    importlib.import_module(name)
+if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
+    seen.append("CUDA was started")
+sys.exit("\\n".join(seen))
+"""
+
+
+def import_guarded(folder: Path, names: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", GUARD, str(folder), *names]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
+
+
+def test_importing_storyreel_touches_no_file_network_or_gpu() -> None:
+    names = sorted(module.name for module in pkgutil.walk_packages(storyreel.__path__, "storyreel."))
+    assert "storyreel.geometry" in names
+    finished = import_guarded(SOURCE, names)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "open('notes.txt', 'w').close()",
+        "from pathlib import Path\nPath('notes.txt').touch()\nsize = len(Path('notes.txt').read_text())",
+        "import socket\nsocket.getaddrinfo('localhost', 80)",
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''])",
+    ],
+)
+def test_work_at_import_is_caught(tmp_path: Path, body: str) -> None:
+    (tmp_path / "offender.py").write_text(body)
+    finished = import_guarded(tmp_path, ["offender"])
+    assert finished.returncode == 1
+    assert "offender.py" in finished.stderr
+
+
+def test_the_command_line_is_built_without_heavy_libraries() -> None:
+    heavy = ("torch", "diffusers", "transformers", "skia", "av", "numpy", "matplotlib", "pydantic")
+    code = f"import sys, storyreel.cli.main; sys.exit(' '.join(sorted(set({heavy}) & set(sys.modules))))"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert finished.returncode == 0, finished.stderr
