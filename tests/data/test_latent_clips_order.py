@@ -1,6 +1,7 @@
 import itertools
 
 import torch
+
 from storyreel.data.latent_clips import batch_indices
 
 

@@ -125,7 +125,7 @@ def test_weight_shapes_reads_headers(cogvideox, sharded):
 
 
 def test_what_is_not_there_is_named(tmp_path):
-    with pytest.raises(WeightsError, match="no weights at .*absent"):
+    with pytest.raises(WeightsError, match=r"no weights at .*absent"):
         load_cogvideox(plain(), tmp_path / "absent")
     with pytest.raises(WeightsError, match="holds neither diffusion_pytorch_model"):
         load_cogvideox(plain(), tmp_path)

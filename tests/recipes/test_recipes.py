@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+
 from storyreel.errors import ConfigError
 from storyreel.recipes import RECIPES, get_recipe
 

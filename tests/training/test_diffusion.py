@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from storyreel.geometry import TokenLayout
 from storyreel.training.diffusion import add_noise, draw_noise_levels, per_latent, weighted_error
 

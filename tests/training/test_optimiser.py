@@ -1,10 +1,11 @@
 import pytest
 import torch
-from storyreel.training.checkpoint import load_checkpoint, save_checkpoint
+from torch import nn
+
 from storyreel.errors import WeightsError
+from storyreel.training.checkpoint import load_checkpoint, save_checkpoint
 from storyreel.training.config import OptimiserConfig
 from storyreel.training.optimiser import MasterAdamW, learning_rate_factor
-from torch import nn
 
 CONFIG = OptimiserConfig(learning_rate=1e-2, warmup_steps=1, schedule="constant", clip=1e9, ema_decay=0.9)
 

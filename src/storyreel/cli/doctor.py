@@ -30,7 +30,7 @@ SKIA_REMEDY = "apt-get install libegl1 libgl1"
 
 @dataclass(frozen=True)
 class Doctor:
-    """Say what this machine can run, and for everything that it cannot, why and which command mends it.
+    """Say what this machine can run, and what mends the rest.
 
     Exit status 0: `storyreel generate` can run here; 1: something that it needs is missing.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,8 +9,6 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from storyreel.cli.progress import duration, open_progress
-from storyreel.errors import ConfigError, OutputError, StoryboardError, refusal
-from storyreel.geometry import STAGE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Generate:
     model: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the bundled demo model)")] = None
     """Folder of the model."""
     seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all of it)")] = None
-    """Make only the beginning of the storyboard: 3, 9, 18, 30 or 63 seconds."""
+    """Make only the beginning of the storyboard: one of 3, 9, 18, 30 and 63 seconds."""
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the model's own)")] = None
     """Denoising steps; fewer are faster and coarser."""
     guidance: Annotated[float | None, arg(metavar="G", help_behavior_hint="(default: the model's own)")] = None
@@ -55,11 +52,15 @@ class Generate:
 
 def run(options: Generate) -> None:
     """Makes the video, with progress on standard error; the last lines, on standard output, name what was made."""
+    from storyreel.sampling.video import check_output
+    from storyreel.storyboard.reader import read_storyboard
+
+    # Mistakes here are told before the large libraries load, which takes seconds.
+    read_storyboard(options.storyboard, options.story)
     out = options.out or Path(options.storyboard.stem + ".mp4")
-    check(options, out)
+    check_output(out)
     with open_progress() as progress:
-        progress.stage("start")
-        # Takes seconds, which is why the progress is there already.
+        progress.stage("load the libraries")
         from storyreel.sampling.run import generate
 
         made = generate(
@@ -76,21 +77,9 @@ def run(options: Generate) -> None:
             story=options.story,
             keep_partial=options.keep_partial,
         )
-    memory = ", ".join(f"{mib} MiB of {kind}" for kind, mib in made.peak_memory_mib.items())
-    print(f"{made.video}: {made.seconds} s of video in {duration(sum(made.took_seconds.values()))}, at most {memory}")
-    print(f"contact sheet {made.sheet}, record {made.record}")
-    print(f"again: {made.command}")
-
-
-def check(options: Generate, out: Path) -> None:
-    """The mistakes that can be told at once, before seconds of loading; a StoryreelError of one line."""
-    if not options.storyboard.exists():
-        from storyreel.storyboard.reader import read_storyboard
-
-        read_storyboard(options.storyboard)
-        raise StoryboardError(f"{options.storyboard}: no such file.")
-    if options.seconds is not None and options.seconds not in STAGE_SECONDS:
-        choices = ", ".join(map(str, STAGE_SECONDS))
-        raise ConfigError(refusal("--seconds", options.seconds, f"models are made for {choices}", "Take one of these"))
-    if out.parent.is_dir() and not os.access(out.parent, os.W_OK):
-        raise OutputError(f"{out} cannot be written: {out.parent} is read-only for you. Choose another place with --out.")
+    memory = " and ".join(f"{mib} MiB of {kind}" for kind, mib in made.peak_memory_mib.items())
+    took = duration(sum(made.took_seconds.values()))
+    print(f"{made.video}: {made.seconds} s of video in {took}, with {memory} at most")
+    print(f"contact sheet: {made.sheet}")
+    print(f"record: {made.record}")
+    print(f"the same again: {made.command}")

@@ -14,6 +14,11 @@ def demo_model() -> Path:
     return Path(storyreel.__file__).parent / "assets" / "demo"
 
 
+def demo_probe() -> Path:
+    """Folder of the probe that storyreel ships, which reads places and characters in the demo model's videos."""
+    return Path(storyreel.__file__).parent / "assets" / "probe"
+
+
 def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

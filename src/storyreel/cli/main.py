@@ -18,7 +18,7 @@ from typing import Any
 import tyro
 
 import storyreel
-from storyreel.cli import doctor, generate
+from storyreel.cli import doctor, evaluate, generate, toons, train
 from storyreel.errors import StoryreelError
 
 USER_MISTAKE, USAGE, STOPPED = 1, 2, 130
@@ -39,7 +39,10 @@ class Command:
 
 
 COMMANDS = {
-    "generate": Command(generate.Generate, generate.run, "Nothing half-made is left; the same line makes the video."),
+    "generate": Command(generate.Generate, generate.run, "Nothing half-made is left; the same line begins again."),
+    "toons": Command(toons.Toons, toons.run, "Whole stories stay; the same line draws those that are missing."),
+    "train": Command(train.Train, train.run, "Everything so far is saved; the same line goes on."),
+    "evaluate": Command(evaluate.Evaluate, evaluate.run, "Nothing is kept; the same line begins again."),
     "doctor": Command(doctor.Doctor, doctor.run, "The same line looks again."),
 }
 

@@ -205,6 +205,18 @@ class _Live:
         return self._clock.describe()
 
 
+class Counter:
+    """Advances a progress to a count that is told from the stage's start, as in "12 are done"."""
+
+    def __init__(self, progress: TerminalProgress | PlainProgress) -> None:
+        self._progress = progress
+        self._done = 0
+
+    def __call__(self, done: int) -> None:
+        self._progress.advance(done - self._done)
+        self._done = done
+
+
 def open_progress(stream: TextIO | None = None) -> TerminalProgress | PlainProgress:
     """The progress that suits a stream (standard error by default); use it as a context manager."""
     target = sys.stderr if stream is None else stream

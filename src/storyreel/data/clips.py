@@ -21,7 +21,7 @@ CHARACTERS: tuple[str, ...] = get_args(Species)
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: `places[i]` indexes PLACES, `characters[i]` has the indices in CHARACTERS of who is seen in segment i."""
+    """One clip: `places[i]` indexes PLACES, `characters[i]` has the indices in CHARACTERS of those in segment i."""
 
     frames: np.ndarray
     texts: tuple[str, ...]

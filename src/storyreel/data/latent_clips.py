@@ -50,7 +50,7 @@ def encode_clips(
     out: Path,
     vae: AutoencoderKLCogVideoX,
     *,
-    batch: int = 4,
+    batch: int = 8,
     workers: int = 4,
     on_clip: Callable[[], None] = lambda: None,
 ) -> int:

@@ -54,7 +54,7 @@ def _labels(renderer: StoryRenderer, segment: int) -> tuple[int, tuple[int, ...]
     seen = dict.fromkeys(CHARACTERS, 0)
     for truth in truths:
         for character in truth.characters:
-            seen[character.species] += character.fraction_in_view > 1 / 3
+            seen[character.species] += character.fraction > 1 / 3
     return PLACES.index(truths[0].place), tuple(i for i, name in enumerate(CHARACTERS) if 2 * seen[name] >= len(truths))
 
 

@@ -102,7 +102,7 @@ def judge(
 ) -> Judgement:
     """Draws the clips of `config`, rebuilds them, generates their texts anew, and reads all three.
 
-    sheets: a folder for contact sheets, drawn above generated, a sheet a batch. on_batch is told how many clips are done.
+    sheets: a folder for contact sheets, drawn above generated, a sheet a batch. on_batch hears how many are done.
     """
     clips = _draw(config, workers)
     readings: dict[str, list[Reading]] = {"drawn": [], "reconstructed": [], "generated": []}
@@ -147,7 +147,7 @@ def judge(
 
 
 def read(probe: Probe, videos: Sequence[np.ndarray], clips: Sequence[Clip]) -> Reading:
-    """What the probe reads in videos (uint8 `[frames, H, W, 3]`) against the labels of the clips that they should show."""
+    """What the probe reads in videos (uint8 `[frames, H, W, 3]`) against the labels of the clips they should show."""
     place = whole = each = count = 0
     for video, clip in zip(videos, clips, strict=True):
         segments = torch.from_numpy(video[1:]).unflatten(0, (len(clip.texts), SEGMENT_FRAMES))

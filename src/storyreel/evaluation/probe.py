@@ -6,6 +6,7 @@ probe reads in it what its text says.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ class Probe(ModelMixin, ConfigMixin):
     def __init__(self, places: tuple[str, ...], characters: tuple[str, ...], width: int = 24) -> None:
         super().__init__()
         widths = [3, width, 2 * width, 3 * width, 4 * width, 5 * width]
-        self.stages = nn.ModuleList(_Stage(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.stages = nn.ModuleList(_Stage(a, b) for a, b in itertools.pairwise(widths))
         self.to_places = nn.Linear(2 * widths[-1], len(places))
         self.to_characters = nn.Linear(2 * widths[-1], len(characters))
 
@@ -54,7 +55,7 @@ class _Stage(nn.Module):
 
 
 def probe_frames(frames: Tensor) -> Tensor:
-    """PROBE_FRAMES frames of a segment, evenly spaced: uint8 `[B, F, H, W, 3]` to float32 `[B, 8, 3, H, W]` in [-1, 1]."""
+    """PROBE_FRAMES evenly spaced frames, uint8 `[B, F, H, W, 3]` to float32 `[B, 8, 3, H, W]` in [-1, 1]."""
     count = frames.shape[1]
     index = torch.linspace(count * 0.06, count - 1, PROBE_FRAMES).long()
     return frames[:, index].permute(0, 1, 4, 2, 3).float() / 127.5 - 1

@@ -78,7 +78,7 @@ class TTTLayer(nn.Module, ABC, Generic[State]):
 
     @abstractmethod
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape (of one head) of each parameter of the initial memory."""
+        """Name and shape (of one head) of each parameter of the initial memory, in the order of the op's state."""
 
     @abstractmethod
     def initial_state(self, batch: int) -> State:
@@ -125,6 +125,10 @@ class TTTLayer(nn.Module, ABC, Generic[State]):
             prepare = functools.partial(checkpoint, prepare, use_reentrant=False, preserve_rng_state=False)
         return prepare(*projected, cos, sin, *norm, self.problem.eps)
 
+    def _learned(self, batch: int) -> list[Tensor]:
+        parameters = (self.get_parameter(name) for name in self.state_shapes())
+        return [w.expand(batch, *w.shape) for w in parameters]
+
 
 class TTTMLP(TTTLayer[MLPState]):
     """The memory is a two-layer network with GELU."""
@@ -136,7 +140,7 @@ class TTTMLP(TTTLayer[MLPState]):
         return {"w1": (width, hidden), "b1": (hidden,), "w2": (hidden, width), "b2": (width,)}
 
     def initial_state(self, batch: int) -> MLPState:
-        return MLPState(*(w.expand(batch, *w.shape) for w in (self.w1, self.b1, self.w2, self.b2)))
+        return MLPState(*self._learned(batch))
 
     def read(
         self, q: Tensor, k: Tensor, v: Tensor, eta: Tensor, state: MLPState, norm: HeadNorm
@@ -153,7 +157,7 @@ class TTTLinear(TTTLayer[LinearState]):
         return {"w": (self.head_width, self.head_width), "b": (self.head_width,)}
 
     def initial_state(self, batch: int) -> LinearState:
-        return LinearState(*(w.expand(batch, *w.shape) for w in (self.w, self.b)))
+        return LinearState(*self._learned(batch))
 
     def read(
         self, q: Tensor, k: Tensor, v: Tensor, eta: Tensor, state: LinearState, norm: HeadNorm

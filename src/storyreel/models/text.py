@@ -146,8 +146,7 @@ def load_text_encoder(folder: str | Path, dtype: torch.dtype = torch.float32) ->
     except (OSError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} cannot be read ({error}). Copy the model folder again.") from error
     text_encoder = T5EncoderModel(config)
-    for parameter in text_encoder.parameters():
-        parameter.data = parameter.data.to(dtype)
+    nn.Module.to(text_encoder, dtype=dtype)
     weights = folder / "model.safetensors"
     index = folder / "model.safetensors.index.json"
     load_cogvideox(_Untied(text_encoder), index if index.is_file() else weights)

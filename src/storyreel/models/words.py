@@ -198,7 +198,7 @@ def synonyms_of(word: str) -> list[str]:
             for member in group:
                 if member != lemma:
                     found += [member.replace("_", " ")] if "_" in member else inflect(member, form)
-    return list(dict.fromkeys(found))
+    return [synonym for synonym in dict.fromkeys(found) if synonym != word]
 
 
 def lemmas_of(word: str) -> list[tuple[str, Form]]:

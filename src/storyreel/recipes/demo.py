@@ -42,7 +42,7 @@ SCHEDULER: dict[str, Any] = {"snr_shift_scale": 1.0}
 
 
 def clips_3s() -> DrawRun:
-    return DrawRun("clips-3s", ClipConfig(12_000, 1, 7, HEIGHT, WIDTH, first_seed=0))
+    return DrawRun("clips-3s", ClipConfig(14_000, 1, 7, HEIGHT, WIDTH, first_seed=0))
 
 
 def clips_9s() -> DrawRun:
@@ -99,6 +99,7 @@ def stage_3s() -> DiffusionRun:
         transformer=TRANSFORMER,
         optimiser=optimiser,
         steps=400,
+        batch=56,
         init="base/model",
         compile_blocks=False,
         seed=1,

@@ -17,6 +17,7 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKL
 from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
 from diffusers.schedulers.scheduling_dpm_cogvideox import CogVideoXDPMScheduler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
 
 import storyreel
 from storyreel.errors import WeightsError
@@ -134,7 +135,9 @@ def _load_part(folder: Path, part: str, dtype: torch.dtype) -> Any:
     if part == "scheduler":
         return _scheduler(folder)
     kind = StoryreelTransformer3DModel if part == "transformer" else AutoencoderKLCogVideoX
-    model = _from_config(kind, folder / "config.json").to(dtype=dtype)
+    model = _from_config(kind, folder / "config.json")
+    # diffusers' own `to` warns of an empty list of modules that should stay in float32
+    nn.Module.to(model, dtype=dtype)
     load_cogvideox(model, folder)
     return model
 

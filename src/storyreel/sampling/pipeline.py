@@ -230,7 +230,7 @@ def _stored(pipeline: StoryreelPipeline, dtype: torch.dtype) -> StoryreelPipelin
     """A copy of the pipeline on the CPU in the dtype of storage."""
 
     def copied(model: nn.Module) -> nn.Module:
-        return copy.deepcopy(model).to("cpu", dtype)
+        return nn.Module.to(copy.deepcopy(model), "cpu", dtype)
 
     return StoryreelPipeline(
         pipeline.tokenizer,

@@ -75,7 +75,6 @@ class Request:
     seed: int
     device: str
     story: int
-    crf: int
     keep_partial: bool
 
     @property
@@ -135,7 +134,6 @@ def generate(
     progress: Progress | None = None,
     solver: SolverName | None = None,
     story: int = 0,
-    crf: int = 18,
     keep_partial: bool = False,
 ) -> RunResult:
     """Make the video of a storyboard file.
@@ -158,7 +156,6 @@ def generate(
         seed=seed,
         device=device,
         story=story,
-        crf=crf,
         keep_partial=keep_partial,
     )
     diary = Diary(progress or Silent())
@@ -203,7 +200,8 @@ def choose_device(name: str) -> torch.device:
 def _prepare(request: Request, diary: Diary) -> Job:
     """Every check, from the quickest to the slowest, and the loading."""
     with diary.stage("read the storyboard"):
-        _check_numbers(request)
+        if not 0 <= request.seed <= LARGEST_SEED:
+            raise ConfigError(refusal("--seed", request.seed, f"it must be 0 to {LARGEST_SEED}", "Try 0"))
         _check_outputs(request)
         told = choose_segments(read_storyboard(request.source, request.story), request.seconds)
         check_folder(request.folder)
@@ -236,12 +234,6 @@ def _settings(request: Request, info: ModelInfo, pipeline: StoryreelPipeline, de
     return settings
 
 
-def _check_numbers(request: Request) -> None:
-    for name, value, largest in (("--seed", request.seed, LARGEST_SEED), ("--crf", request.crf, 51)):
-        if not 0 <= value <= largest:
-            raise ConfigError(refusal(name, value, f"it must be 0 to {largest}", "Choose one of those"))
-
-
 def _check_outputs(request: Request) -> None:
     check_output(request.out)
     for ending in (".mp4", ".run.json"):
@@ -253,9 +245,8 @@ def _make_video(job: Job, diary: Diary) -> list[np.ndarray]:
     """Denoise, decode and write; the middle frame of each segment, uint8 `[height, width, 3]`."""
     info, request = job.info, job.request
     comment = f"storyreel {storyreel.__version__}, seed {request.seed}"
-    with VideoWriter(
-        request.out, info.height, info.width, crf=request.crf, comment=comment, keep_partial=request.keep_partial
-    ) as writer:
+    partial = request.keep_partial
+    with VideoWriter(request.out, info.height, info.width, comment=comment, keep_partial=partial) as writer:
         latents = _denoise(job, diary)
         return _write_frames(job, latents, writer, diary)
 
@@ -309,7 +300,7 @@ def _record(job: Job, diary: Diary) -> RunResult:
     command = _command(request, settings)
     record = {
         "command": command,
-        "video": {"file": request.out.name, **asdict(_shape(job)), "fps": FRAMES_PER_SECOND, "crf": request.crf},
+        "video": {"file": request.out.name, **asdict(_shape(job)), "fps": FRAMES_PER_SECOND},
         "settings": asdict(settings),
         "model": {"folder": str(request.folder), **job.info.model_dump(include={"recipe", "version", "stages"})},
         "storyboard": job.told.model_dump(),
@@ -337,6 +328,5 @@ def _command(request: Request, settings: Settings) -> str:
         "solver": settings.solver,
         "seed": settings.seed,
         "device": settings.device,
-        "crf": request.crf if request.crf != 18 else None,
     }
     return command_line(request.source, options)

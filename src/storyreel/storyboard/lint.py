@@ -1,4 +1,4 @@
-"""What a model can make of a storyboard, before anything is computed: lengths, unknown words, marks in the wrong place."""
+"""What a model can make of a storyboard, told before anything is computed: lengths, unknown words, stray marks."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Linted:
 def lint_storyboard(storyboard: Storyboard, tokenizer: PreTrainedTokenizerBase, length: int) -> Linted:
     """The storyboard as a model with this tokenizer reads it; `length` is the most tokens that a text may have.
 
-    StoryboardError, one line with segment and line: a text (its marks and end mark counted) that is too long after words
-    were replaced, or one that holds a scene mark of its own.
+    StoryboardError, one line with segment and line: a text that is too long (after words were replaced, scene marks and
+    end mark counted), or one that holds a scene mark of its own.
     """
     segments, notes = [], []
     for number, segment in enumerate(storyboard.segments, start=1):

@@ -19,6 +19,8 @@ LANE_SECONDS = 0.34
 HAND_OVER_SECONDS = 0.2
 TRAVELLERS = ("walk", "run", "jump", "crash", "hide", "fall")
 SWINGERS = ("dance", "peek", "look")
+NEAR_HANDED = ("wave", "look", "ring")
+"""What is done with the far hand, so that the near one holds what is held."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Station:
-    """Where a beat puts a character: its ground y, its depth, and what covers it."""
+    """Where a beat puts a character: its ground y, its depth, what covers it, and what it sits or lies on."""
 
     y: float
     depth: float
     behind: Furniture | None = None
+    on: Furniture | None = None
 
 
 class Stage:
@@ -180,6 +183,8 @@ class Stage:
         x = self._x(segment, name, index, seconds)
         figure = Figure(self.looks[name], pose, x, station.y)
         bell = None
+        if beat.action == "sleep" and station.on is not None and station.on.kind == "bed":
+            figure = replace(figure, pose=pose._replace(turn=-abs(pose.turn)))
         if beat.action == "ring":
             figure, bell = _reach_bell(figure, self.place(segment), since)
         if beat.action == "peek":
@@ -296,28 +301,36 @@ def _seat(place: Place, character: Character, beat: Beat, lane: float) -> Statio
     for piece in _near(place, beat.x_to, -0.02):
         spec = spec_of(piece.kind)
         if piece.kind in ("table", "bath") and beat.action in (("sit", "eat") if piece.kind == "table" else ("sit", "laugh", "wave")):
-            rim = spec.surface if spec.surface is not None else spec.top + 0.09
+            rim = spec.surface if spec.surface is not None else spec.top + 0.05
             sink = 0.95 * build.leg * 0.9 if beat.action == "sit" else 0.0
             neck = build.head_y - build.head[1] * 0.94 - sink
             return Station(rim - 0.035 + neck, spec.bottom - 0.01, piece)
         if spec.seat is not None and beat.action in ("sit", "sleep"):
-            return Station(spec.seat + 0.03, lane)
+            return Station(spec.seat + 0.03, lane, on=piece)
     return Station(lane, lane)
 
 
 def _hold(pose: Pose, prop: Prop, beat: Beat, character: Character) -> Pose:
     """The pose with hands that hold a prop, where the action leaves them free."""
     if beat.action in ("eat", "give", "pick_up", "put_down", "sleep", "crash"):
-        return pose
-    if prop.kind in BOTH_HANDS:
+        return pose._replace(far_in_front=1.0)
+    turn = abs(pose.turn)
+    if prop.kind in BOTH_HANDS or _too_big(prop, character):
         if character.species == "mouse" and beat.action in ("stand", "walk", "run", "jump", "dance", "laugh", "look"):
-            return pose._replace(near_x=-0.75, near_y=-1.12, near_on_face=1.0, far_x=0.35, far_y=-1.12, far_on_face=1.0)
+            return pose._replace(near_x=-0.85, near_y=-1.16, near_on_face=1.0, far_x=0.5, far_y=-1.16, far_on_face=1.0)
         if beat.action in ("wave", "ring"):
             return pose
-        return pose._replace(near_x=0.62, near_y=0.55, near_on_face=0.0, far_x=0.95, far_y=0.5, far_on_face=0.0)
-    if beat.action in ("ring", "look"):
-        return pose._replace(far_x=0.9, far_y=0.3, far_on_face=0.0)
-    return pose._replace(near_x=0.85, near_y=0.3, near_on_face=0.0)
+        return pose._replace(near_x=-0.52 + 0.78 * turn, near_y=1.42, near_on_face=1.0, far_x=0.52 + 0.5 * turn, far_y=1.38, far_on_face=1.0)
+    if beat.action in NEAR_HANDED:
+        return pose._replace(near_x=0.9, near_y=0.5, near_on_face=0.0)
+    if prop.kind in ("umbrella", "balloon"):
+        return pose._replace(far_x=1.0 + 0.15 * turn, far_y=0.72, far_on_face=1.0)
+    return pose._replace(far_x=1.0, far_y=0.35, far_on_face=0.0, far_in_front=1.0)
+
+
+def _too_big(prop: Prop, character: Character) -> bool:
+    """A mouse carries on its head what others hold in one hand."""
+    return character.species == "mouse" and prop.kind in ("cheese", "fish", "apple")
 
 
 def _anchored(prop: Prop, beat: PropBeat, actors: dict[str, Actor]) -> Item | None:
@@ -330,14 +343,12 @@ def _anchored(prop: Prop, beat: PropBeat, actors: dict[str, Actor]) -> Item | No
     figure = actor.figure
     near, far = figure.on_stage(figure.hand(True)), figure.on_stage(figure.hand(False))
     action = actor.beat.action
-    if prop.kind in BOTH_HANDS and action not in ("wave", "ring"):
+    if (prop.kind in BOTH_HANDS or _too_big(prop, actor.character)) and action not in ("wave", "ring"):
         x, y = (near[0] + far[0]) / 2, (near[1] + far[1]) / 2
     elif action == "eat":
         x, y = (near[0] + far[0]) / 2, (near[1] + far[1]) / 2
-    elif action in ("ring", "look"):
-        x, y = far
     else:
-        x, y = near
+        x, y = near if action in NEAR_HANDED else far
     grip_x, grip_y = GRIP[prop.kind]
     if action == "eat":
         grip_y = -PROP_SIZE[prop.kind][1] * 0.25
@@ -345,7 +356,7 @@ def _anchored(prop: Prop, beat: PropBeat, actors: dict[str, Actor]) -> Item | No
 
 
 def _reach_bell(figure: Figure, place: Place, since: float) -> tuple[Figure, tuple[float, float] | None]:
-    """The near hand on the nearest bell, with a jump where it hangs too high."""
+    """The far hand on the nearest bell, with a jump where it hangs too high."""
     bells = [(piece.x + spec.bell[0], spec.bell[1]) for piece in place.furniture if (spec := spec_of(piece.kind)).bell is not None]
     bells = [bell for bell in bells if abs(bell[0] - figure.x) < 0.5]
     if not bells:
@@ -353,16 +364,16 @@ def _reach_bell(figure: Figure, place: Place, since: float) -> tuple[Figure, tup
     bell = min(bells, key=lambda spot: abs(spot[0] - figure.x))
     press = ring_press(since)
     arm = figure.build.arm
-    shoulder_y = figure.on_stage(figure.shoulder(True))[1]
+    shoulder_y = figure.on_stage(figure.shoulder(False))[1]
     short = max(0.0, shoulder_y - arm * 1.05 - bell[1]) / figure.height
     side = math.copysign(SIDE, bell[0] - figure.x) if abs(bell[0] - figure.x) > 0.02 else figure.pose.turn
     pose = figure.pose._replace(lift=figure.pose.lift + short * smooth(press / 0.6), turn=side)
     figure = replace(figure, pose=pose)
-    target, shoulder = figure.from_stage(bell), figure.shoulder(True)
+    target, shoulder = figure.from_stage(bell), figure.shoulder(False)
     dx, dy = (target[0] - shoulder[0]) / arm, (target[1] - shoulder[1]) / arm
     reach = min(1.0, 1.25 / max(1e-6, math.hypot(dx, dy)))
     share = 0.7 + 0.3 * press
-    pose = pose._replace(near_x=dx * reach * share / abs(side), near_y=dy * reach * share, near_on_face=0.0)
+    pose = pose._replace(far_x=dx * reach * share / abs(side), far_y=dy * reach * share, far_on_face=0.0)
     return replace(figure, pose=pose), bell
 
 
@@ -375,7 +386,7 @@ def _peeking(figure: Figure, station: Station) -> Figure:
     if piece.kind == "mouse hole":
         return figure
     if spec.top > station.y - build.head_y - 0.1:
-        rise = station.y - build.head_y - (spec.top - build.head[1] * 0.25)
+        rise = station.y - build.head_y - (spec.top - build.head[1] * 0.8)
         return replace(figure, y=station.y - rise)
     side = -1 if figure.x < piece.x or (figure.x == piece.x and pose.turn < 0) else 1
     x = piece.x + side * (spec.width / 2 - build.head[0] * 0.15)

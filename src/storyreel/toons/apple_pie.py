@@ -32,7 +32,7 @@ _SETS: dict[PlaceKind, Place] = {
 }  # fmt: skip
 
 _SCENES: tuple[tuple[PlaceKind, tuple[str, ...]], ...] = (
-    ("kitchen", ("c sit / c look P:happy", "c eat P", "m peek & c eat P", "m look P:happy & c sit / m runout & c sit")),
+    ("kitchen", ("c sit:happy / c eat P", "c eat P", "m peek & c eat P", "m look P:happy & c sit / m runout & c sit")),
     ("street", ("m runin / m look:happy", "m ring")),
     ("kitchen", ("c sit / c jump:surprised", "c doorout")),
     ("street", ("c doorin / c look:surprised", "c stand:angry / c roam:angry")),
@@ -43,10 +43,10 @@ _SCENES: tuple[tuple[PlaceKind, tuple[str, ...]], ...] = (
         "m laugh & c stand:angry / m hide & c crash", "m peek & c cry",
     )),
 )  # fmt: skip
-_SEED = 0
+_SEED = 29
 
 
-def apple_pie() -> Story:
+def apple_pie(_SEED=_SEED) -> Story:
     """The story of examples/apple_pie.json, ready to be drawn. Always the same."""
     rng = Random(f"storyreel apple pie {_SEED}")
     cast = {role.name: Character(role.name, role.species, role.colour, "red" if role.species == "cat" else "none") for role in CAST}

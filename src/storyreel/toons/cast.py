@@ -13,8 +13,8 @@ import skia
 
 from storyreel.toons.catalogue import HEIGHT
 from storyreel.toons.faces import draw_head
-from storyreel.toons.palette import COLLAR, RGB, colour_of, darker, lighter
-from storyreel.toons.pen import Pen, Point, blob, mirrored
+from storyreel.toons.palette import RGB, colour_of, darker, lighter, mix
+from storyreel.toons.pen import Pen, Point, blob, crescent, mirrored
 from storyreel.toons.poses import SIDE, Pose
 from storyreel.toons.script import Character, Species
 
@@ -40,7 +40,7 @@ class Build:
 
 BUILD: dict[Species, Build] = {
     "cat": Build(0.328, (0.124, 0.102), 0.158, (0.074, 0.086), 0.082, 0.115, 0.034, 0.029, (0.048, 0.026), 0.042, (0.064, 0.080), (0.044, -0.022, 0.037, 0.048)),
-    "mouse": Build(0.168, (0.077, 0.066), 0.082, (0.047, 0.050), 0.046, 0.068, 0.021, 0.019, (0.032, 0.018), 0.024, (0.045, 0.056), (0.029, -0.012, 0.025, 0.035)),
+    "mouse": Build(0.172, (0.084, 0.071), 0.082, (0.049, 0.052), 0.046, 0.070, 0.022, 0.020, (0.033, 0.018), 0.025, (0.047, 0.058), (0.031, -0.018, 0.026, 0.036)),
     "dog": Build(0.362, (0.112, 0.108), 0.176, (0.090, 0.100), 0.090, 0.130, 0.042, 0.034, (0.054, 0.030), 0.050, (0.072, 0.090), (0.042, -0.034, 0.035, 0.046)),
     "rabbit": Build(0.290, (0.098, 0.088), 0.138, (0.070, 0.078), 0.072, 0.105, 0.032, 0.027, (0.060, 0.025), 0.040, (0.058, 0.074), (0.038, -0.016, 0.033, 0.046)),
     "duck": Build(0.286, (0.092, 0.088), 0.134, (0.094, 0.084), 0.066, 0.105, 0.040, 0.030, (0.050, 0.020), 0.040, (0.062, 0.070), (0.034, -0.026, 0.032, 0.046)),
@@ -58,6 +58,7 @@ class Look:
     fur: RGB
     light: RGB
     dark: RGB
+    shade: RGB
     paw: RGB
     collar: RGB | None
 
@@ -69,7 +70,8 @@ class Look:
         light = lighter(fur, 0.62 if character.colour != "white" else 0.5)
         dark = darker(fur, 0.34)
         paw = {"cat": light, "dog": light, "rabbit": fur, "mouse": SKIN, "duck": BEAK}[character.species]
-        return cls(character.species, fur, light, dark, paw, collar)
+        shade = mix(fur, (150, 70, 110), 0.20) if character.colour != "white" else (226, 222, 236)
+        return cls(character.species, fur, light, dark, shade, paw, collar)
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,12 @@ class Figure:
         share = 0.35
         return (self.head[0] * share, -(build.head_y - build.head[1] * 0.94) + self.sink * 1.0 + self.pose.head_y * self.height * share)
 
+    @property
+    def bib(self) -> Point:
+        """Middle of the collar's corner on the chest, where its colour is widest, in figure units."""
+        x, y = self.neck
+        return (x + self.build.collar[0] * 0.3 * abs(self.pose.turn), y + self.build.collar[1] * 0.34)
+
     def shoulder(self, near: bool) -> Point:
         turn = abs(self.pose.turn)
         side = -1 if near else 1
@@ -164,7 +172,16 @@ def draw_figure(pen: Pen, figure: Figure, arms: str = "all") -> None:
     """The whole character; with `arms` "behind" all but the front arms, with "front" only these (a held thing lies between)."""
     pen.canvas.save()
     pen.canvas.concat(figure.matrix)
-    far_in_front = figure.pose.far_on_face > 0.3 or abs(figure.pose.turn) < 0.3
+    outline, pen.outline = pen.outline, pen.outline * (0.8 if figure.look.species == "mouse" else 1.0)
+    _draw_parts(pen, figure, arms)
+    pen.outline = outline
+    pen.canvas.restore()
+
+
+def _draw_parts(pen: Pen, figure: Figure, arms: str) -> None:
+    pose = figure.pose
+    overhead = pose.near_on_face > 0.5 and pose.near_y < -0.9
+    far_in_front = not overhead and (pose.far_on_face > 0.3 or pose.far_in_front > 0.5 or abs(pose.turn) < 0.3)
     if arms != "front":
         _tail(pen, figure)
         if not far_in_front:
@@ -173,12 +190,13 @@ def draw_figure(pen: Pen, figure: Figure, arms: str = "all") -> None:
         _leg(pen, figure, near=True)
         _body(pen, figure)
         _collar(pen, figure)
+        if overhead:
+            _arm(pen, figure, near=True)
         draw_head(pen, figure.look, figure.pose, figure.build, figure.head)
-    if arms != "behind":
+    if arms != "behind" and not overhead:
         if far_in_front:
             _arm(pen, figure, near=False)
         _arm(pen, figure, near=True)
-    pen.canvas.restore()
 
 
 def _hose(pen: Pen, start: Point, end: Point, length: float, side: float, colour: RGB, width: float) -> None:
@@ -235,6 +253,12 @@ def _body_path(species: Species) -> skia.Path:
     return blob(mirrored([(0.0, -ry * 1.25), (rx * 0.85, -ry * 1.1), (rx * 1.02, ry * 0.05), (rx * 1.22, ry * 0.95), (rx * 0.5, ry * 1.25)]))
 
 
+@functools.lru_cache(maxsize=16)
+def _body_shade(species: Species) -> skia.Path:
+    rx, ry = BUILD[species].body
+    return crescent(_body_path(species), -0.24 * rx, -0.16 * ry)
+
+
 def _body(pen: Pen, figure: Figure) -> None:
     build, look = figure.build, figure.look
     turn = abs(figure.pose.turn)
@@ -243,6 +267,7 @@ def _body(pen: Pen, figure: Figure) -> None:
     pen.canvas.translate(figure.neck[0] * 0.35, y)
     path = _body_path(look.species)
     pen.fill(path, look.fur)
+    pen.fill(_body_shade(look.species), look.shade)
     rx, ry = build.body
     pen.oval(rx * 0.42 * turn, ry * 0.22, rx * (0.62 - 0.1 * turn), ry * 0.68, look.light, 0)
     pen.stroke(path, pen.line_colour(look.fur), pen.outline)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import skia
 
 from storyreel.toons.palette import INK, RGB
-from storyreel.toons.pen import Pen, Point, blob, curve, mirrored
+from storyreel.toons.pen import Pen, Point, blob, crescent, curve, mirrored
 from storyreel.toons.poses import Pose
 
 if TYPE_CHECKING:
@@ -64,15 +64,23 @@ def _skull_path(species: str, rx: float, ry: float) -> skia.Path:
         path.close()
         return path
     if species == "dog":
-        return blob(mirrored([(0.0, -1.12 * ry), (0.8 * rx, -1.12 * ry), (1.08 * rx, -0.1 * ry), (0.98 * rx, 0.95 * ry), (0.5 * rx, 1.12 * ry), (0.0, 1.1 * ry)]))
+        half = [(0.0, -1.04), (0.4, -1.04), (0.86, -0.8), (1.0, -0.2), (1.1, 0.42), (0.98, 0.9), (0.5, 1.06), (0.0, 1.06)]
+        return blob(mirrored([(x * rx, y * ry) for x, y in half]))
     path = skia.Path()
     path.addOval(skia.Rect(-rx, -ry, rx, ry))
     return path
 
 
+@functools.lru_cache(maxsize=16)
+def _skull_shade(species: str, rx: float, ry: float) -> skia.Path:
+    return crescent(_skull_path(species, rx, ry), -0.16 * rx, -0.18 * ry)
+
+
 def _skull(pen: Pen, look: Look, pose: Pose, build: Build) -> None:
     rx, ry = build.head
-    pen.inked(_skull_path(look.species, rx, ry), look.fur)
+    path = _skull_path(look.species, rx, ry)
+    pen.fill(path, look.fur)
+    pen.fill(_skull_shade(look.species, rx, ry), look.shade)
     shift = rx * 0.3 * abs(pose.turn)
     if look.species == "cat":
         for x in (-0.2, 0.0, 0.2):
@@ -82,6 +90,7 @@ def _skull(pen: Pen, look: Look, pose: Pose, build: Build) -> None:
     elif look.species == "duck":
         for x, y in ((-0.25, -1.28), (0.05, -1.42), (0.32, -1.22)):
             pen.hose(curve((0, -ry * 0.92), (rx * x * 0.4, -ry * 1.25), (rx * x, ry * y)), look.fur, pen.outline * 1.3)
+    pen.stroke(path, pen.line_colour(look.fur), pen.outline)
     if look.species in ("mouse", "rabbit", "duck") or pose.smile > 0.8:
         for side in (-1, 1):
             pen.oval(side * rx * 0.62 + shift * 0.9, ry * 0.42, rx * 0.17, ry * 0.12, BLUSH, 0, 130)
@@ -175,7 +184,7 @@ def _open_eye(pen: Pen, look: Look, pose: Pose, eye: tuple[float, float, float, 
     if pose.lids > 0.04:
         level = -1 + 2 * pose.lids
         angle = math.degrees(math.asin(max(-1.0, min(1.0, level))))
-        tilt = side * 14 * pose.brow
+        tilt = -side * 14 * pose.brow
         path = skia.Path()
         path.addArc(skia.Rect(x - rx, y - ry, x + rx, y + ry), 180 - angle + tilt, 180 + 2 * angle)
         path.close()
@@ -184,16 +193,18 @@ def _open_eye(pen: Pen, look: Look, pose: Pose, eye: tuple[float, float, float, 
 
 def _brows(pen: Pen, look: Look, pose: Pose, build: Build, shift: float) -> None:
     x, y, rx, ry = build.eye
-    if pose.grin > 0.5 and pose.brow_y < 0.05:
+    strength = max(abs(pose.brow), abs(pose.brow_y)) * 2
+    if strength < 0.25:
         return
     high = y - ry * (1.02 * pose.wide + 0.2 + 0.35 * pose.brow_y)
+    high = max(high, -build.head[1] * 0.94)
     for side in (1, -1):
         middle = side * x * 1.06 + shift
-        tilt = -pose.brow * ry * 0.34
+        tilt = pose.brow * ry * 0.34
         inner = (middle - side * rx * 0.75, high + tilt)
         outer = (middle + side * rx * 0.75, high - tilt)
         bend = (middle, high - ry * 0.22 * (1 - abs(pose.brow)))
-        pen.stroke(curve(inner, bend, outer), pen.ink or INK, pen.outline * (1.5 if abs(pose.brow) > 0.4 else 1.2))
+        pen.stroke(curve(inner, bend, outer), pen.ink or INK, pen.outline * min(1.45, 0.7 + 0.5 * strength))
 
 
 def _muzzle(pen: Pen, look: Look, pose: Pose, build: Build, shift: float) -> None:

@@ -12,7 +12,7 @@ from random import Random
 
 from storyreel.toons.camera import View, view_at
 from storyreel.toons.catalogue import FEET_Y, HALF_WIDTH, HEIGHT, LANDMARKS, spec_of
-from storyreel.toons.script import Camera, CameraKind, Place, Species, Track
+from storyreel.toons.script import Beat, Camera, CameraKind, Place, Species, Track
 
 ASPECT = 1.5
 SECONDS = 3.0
@@ -24,9 +24,13 @@ LEAST_SEEN = 0.6
 MOST_UNSEEN = 0.1
 MOSTLY = 0.6
 """The share of its width that must be inside the view for a character to count as in view."""
+WELL = 0.85
+"""The same where one can choose."""
 GLIMPSE = 0.15
 """The share of its width from which on a character can be noticed."""
 """The share of a segment for which a character that its text leaves out may be in view."""
+
+_LYING = 1.4
 
 CAMERA_SHARES: dict[CameraKind, float] = {
     "static": 0.26, "pan": 0.18, "zoom_in": 0.17, "zoom_out": 0.17, "close_up": 0.16, "follow": 0.06,
@@ -41,24 +45,28 @@ def views(camera: Camera, place: Place, tracks: Sequence[Track]) -> tuple[View, 
     )
 
 
+def _beat_at(track: Track, seconds: float) -> Beat | None:
+    return next((beat for beat in track.beats if beat.start <= seconds < beat.end and beat.action != "hide"), None)
+
+
 def position_at(track: Track, seconds: float) -> float | None:
     """Where a character's middle is at a time, or None while it is off stage or out of sight behind something."""
-    for beat in track.beats:
-        if beat.start <= seconds < beat.end:
-            if beat.action == "hide":
-                return None
-            share = (seconds - beat.start) / (beat.end - beat.start)
-            return beat.x_from + (beat.x_to - beat.x_from) * share
-    return None
+    beat = _beat_at(track, seconds)
+    if beat is None:
+        return None
+    return beat.x_from + (beat.x_to - beat.x_from) * (seconds - beat.start) / (beat.end - beat.start)
 
 
 def share_in_view(seen: Sequence[View], track: Track, species: Species, at_least: float = MOSTLY) -> float:
     """The share of a segment, 0 to 1, for which at least a share of a character's width is inside the views."""
-    half, top = HALF_WIDTH[species], FEET_Y - HEIGHT[species]
-    count = 0
+    top, count = FEET_Y - HEIGHT[species], 0
     for seconds, view in zip(SAMPLES, seen, strict=True):
-        x = position_at(track, seconds)
-        if x is not None and min(view.x1, x + half) - max(view.x0, x - half) >= at_least * 2 * half:
+        beat = _beat_at(track, seconds)
+        if beat is None:
+            continue
+        x = beat.x_from + (beat.x_to - beat.x_from) * (seconds - beat.start) / (beat.end - beat.start)
+        half = HALF_WIDTH[species] * (_LYING if beat.action in ("fall", "sleep", "crash") else 1.0)
+        if min(view.x1, x + half) - max(view.x0, x - half) >= at_least * 2 * half:
             count += min(view.y1, FEET_Y) - max(view.y0, top) >= 0.5 * (FEET_Y - top)
     return count / len(SAMPLES)
 
@@ -88,9 +96,13 @@ class Framing:
 
     def suits(self, camera: Camera) -> bool:
         """Whether a camera shows everyone it must for long enough, nobody else, a landmark, and no end of the world."""
+        zoom = max(camera.zoom_from, camera.zoom_to)
+        if zoom > 1.3 and any(beat.action == "peek" for track in self.seen for beat in track.beats):
+            # Heads come out on either side of what they hide behind.
+            return False
         seen = views(camera, self.place, (*self.seen, *self.unseen))
         return (
-            all(share_in_view(seen, track, self.species[track.character]) >= LEAST_SEEN + 0.05 for track in self.seen)
+            all(share_in_view(seen, track, self.species[track.character], WELL) >= LEAST_SEEN + 0.05 for track in self.seen)
             and all(share_in_view(seen, track, self.species[track.character], GLIMPSE) <= MOST_UNSEEN for track in self.unseen)
             and shows_landmark(seen, self.place)
         )
@@ -167,7 +179,10 @@ def _following(framing: Framing, zoom: float) -> list[Camera]:
     beats = framing.seen[0].beats
     first, last = beats[0].x_from, beats[-1].x_to
     close = max(zoom, 1.35)
-    return [_camera("follow", framing.place, first, last, close, close)] if abs(last - first) > 0.3 else []
+    # Who comes in from the side must be seen to do so, which a camera that follows from the start would hide.
+    if abs(last - first) < 0.3 or abs(first - framing.middle) > HALF - 0.1:
+        return []
+    return [_camera("follow", framing.place, first, last, close, close)]
 
 
 def _moves_enough(camera: Camera) -> bool:

@@ -161,7 +161,9 @@ def back_door(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
 
 def front_door(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     _entrance(pen, w, h, rgb, lit)
-    pen.box(w * 0.20, -h * 0.34, w * 0.40, -h * 0.24, darker(rgb, 0.1), 0.006, 0.8)
+    for x in (-0.17, 0.17):
+        pen.polygon([(x - 0.03, -0.07), (x + 0.03, -0.07), (x + 0.022, 0), (x - 0.022, 0)], (206, 110, 70))
+        pen.oval(x, -0.10, 0.042, 0.045, GREEN)
 
 
 def house(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:

@@ -25,11 +25,11 @@ _SCENE_TRIES = 6
 _SHOT_TRIES = 4
 
 PLACE_SHARES: dict[PlaceKind, float] = {
-    "kitchen": 2.0, "living room": 1.5, "bedroom": 0.8, "bathroom": 1.2, "garden": 0.9, "street": 0.8, "beach": 1.0, "forest": 1.1,
+    "kitchen": 1.5, "living room": 1.5, "bedroom": 0.8, "bathroom": 1.2, "garden": 0.9, "street": 0.8, "beach": 1.0, "forest": 1.4,
 }  # fmt: skip
 PROP_SHARES: dict[PropKind, float] = {
-    "pie": 1.0, "cheese": 1.3, "ball": 1.0, "book": 1.0, "cake": 1.0, "fish": 1.5, "flower": 1.0, "balloon": 1.0, "umbrella": 1.0,
-    "key": 0.5, "drum": 1.0, "apple": 1.3,
+    "pie": 1.2, "cheese": 1.3, "ball": 1.0, "book": 1.0, "cake": 1.0, "fish": 2.2, "flower": 1.4, "balloon": 1.0, "umbrella": 1.0,
+    "key": 0.3, "drum": 1.0, "apple": 1.3,
 }  # fmt: skip
 
 
@@ -136,14 +136,14 @@ def _window(shown: Sequence[Shown], segments: int, rng: Random) -> Sequence[Show
     """So many consecutive shots of a longer story, mostly from the beginning of a scene on."""
     last = len(shown) - segments
     cuts = [i for i in range(last + 1) if i == 0 or shown[i].scene != shown[i - 1].scene]
-    start = rng.choice(cuts) if rng.random() < 0.75 else rng.randrange(last + 1)
+    start = rng.choice(cuts) if segments > 2 and rng.random() < 0.75 else rng.randrange(last + 1)
     return shown[start : start + segments]
 
 
 def _compose(rng: Random, segments: int) -> tuple[list[Scene], tuple[str, ...], str]:
     """Plots one after another until they are about long enough, then interludes and optional shots to the exact length."""
     props = _weighted_order(rng, PROP_SHARES)
-    if segments <= 4 and rng.random() < 0.5:
+    if segments <= 4 and rng.random() < 0.6:
         return _vignettes(rng, segments, props)
     order = list(PLOTS)
     rng.shuffle(order)
@@ -170,7 +170,7 @@ def _vignettes(rng: Random, segments: int, props: list[PropKind]) -> tuple[list[
     scenes: list[Scene] = []
     time: TimeOfDay = rng.choice(("day", "night"))
     while (missing := segments - sum(len(scene.shots) for scene in scenes)) > 0:
-        length = rng.randint(1, missing) if not scenes and rng.random() < 0.3 else missing
+        length = rng.randint(1, missing) if not scenes and rng.random() < 0.3 else LONGEST_SCENE
         scenes.append(_interlude(scenes[-1:], time, rng, props, length))
     hero = names_in(scenes[0].shots[0])[0]
     return scenes, ("vignette",), f"a moment with {hero}"
@@ -188,12 +188,12 @@ def _fit(scenes: list[Scene], segments: int, rng: Random, props: list[PropKind])
     slots = [(i, j) for i, scene in enumerate(scenes) for j, own in enumerate(scene.optional) if own]
     rng.shuffle(slots)
     if missing <= 0 and extra:
-        missing = 2
+        missing = 3
     breaks = list(range(1, len(scenes)))
     rng.shuffle(breaks)
     found: dict[int, Scene] = {}
     while missing > 0:
-        if slots and (rng.random() < 0.45 or not breaks):
+        if slots and (rng.random() < 0.4 or not breaks):
             i, j = slots.pop()
             if _core(scenes[i]) + len(keep[i]) < LONGEST_SCENE + 2:
                 keep[i].add(j)

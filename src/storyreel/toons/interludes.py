@@ -45,6 +45,7 @@ VIGNETTES: tuple[Vignette, ...] = (
     _plain("d runin / d fall & e laugh", "d stand:angry & e laugh", "d dance & e dance"),
     _plain("d fall / d cry", "d sit:sad", "d stand / d wave"),
     _plain("d crash", "d cry", "d sit:sad"),
+    _plain("d crash / d stand", "d fall", "d crash / d cry"),
     _plain("d crash & e stand", "d fall & e laugh", "d stand:angry & e sit"),
     _plain("d flee & e chase d", "e crash & d stand", "d laugh & e cry"),
     _plain("d stand / d sleep", "d sleep", "d jump:surprised / d fall"),
@@ -79,6 +80,18 @@ VIGNETTES: tuple[Vignette, ...] = (
 )  # fmt: skip
 
 
+_RARE = {"crash": 5.0, "hide": 3.5, "peek": 2.5, "fall": 1.5, "eat": 2.0, "ring": 1.5, "put": 1.5, "give": 1.0}
+
+
+def _weight(vignette: Vignette) -> float:
+    """Vignettes make up for what the plots tell seldom."""
+    words = " ".join(vignette.shots).split()
+    return 1.0 + sum(_RARE.get(word, 0.0) for word in words) / len(vignette.shots)
+
+
+_WEIGHTS = tuple(map(_weight, VIGNETTES))
+
+
 def interlude(
     rng: Random, places: Sequence[PlaceKind], free: Sequence[str], props: list[PropKind], length: int
 ) -> tuple[PlaceKind, tuple[Phases, ...], PropKind | None]:
@@ -88,7 +101,7 @@ def interlude(
     """
     roles = dict(zip("def", free, strict=False))
     while True:
-        vignette = rng.choice(VIGNETTES)
+        vignette = rng.choices(VIGNETTES, _WEIGHTS)[0]
         place = next((kind for kind in places if kind in vignette.places), None)
         thing = next((prop for prop in props if prop in vignette.things), None)
         words = " ".join(vignette.shots[:length]).replace(">", " ").split()

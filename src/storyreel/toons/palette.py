@@ -99,8 +99,9 @@ FLOOR: dict[str, RGB] = {
 }
 
 INK: RGB = (44, 30, 48)
-NIGHT_TINT = (0.44, 0.48, 0.76)
-NIGHT_FUR_TINT = (0.70, 0.73, 0.92)
+NIGHT_TINT = (0.46, 0.51, 0.82)
+NIGHT_ROOM_TINT = (0.58, 0.58, 0.86)
+NIGHT_FUR_TINT = (0.78, 0.80, 0.97)
 
 _TABLES = {"character": FUR, "collar": COLLAR, "prop": PROP, "furniture": FURNITURE, "wall": WALL, "floor": FLOOR}
 

@@ -165,3 +165,10 @@ def curve(start: Point, control: Point, end: Point) -> skia.Path:
     path.moveTo(*start)
     path.quadTo(*control, *end)
     return path
+
+
+def crescent(path: skia.Path, dx: float, dy: float) -> skia.Path:
+    """The part of a shape that its copy moved by (dx, dy) leaves bare: the side away from the light."""
+    moved = skia.Path(path)
+    moved.offset(dx, dy)
+    return skia.Op(path, moved, skia.PathOp.kDifference_PathOp)

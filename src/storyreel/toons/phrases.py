@@ -65,9 +65,10 @@ WHOLE_NAMES: tuple[str, ...] = (
 WHOLE_NAME_WEIGHTS = (6, 6, 2, 1, 2, 1, 1)
 SHORT_NAMES: tuple[str, ...] = ("{name}", "the {species}", "{name} the {species}", "the {colour} {species}", "the {adjective} {species}")
 SHORT_NAME_WEIGHTS = (5, 4, 2, 1, 1)
+BEFORE_VOWELS: tuple[str, ...] = ("a", "an")
 ADJECTIVES: dict[Species, tuple[str, ...]] = {
-    "cat": ("proud", "soft", "clever"), "mouse": ("little", "tiny", "small"), "dog": ("big", "brave", "strong"),
-    "rabbit": ("gentle", "soft", "shy"), "duck": ("funny", "cheerful", "round"),
+    "cat": ("proud", "fluffy", "clever"), "mouse": ("little", "tiny", "small"), "dog": ("big", "brave", "strong"),
+    "rabbit": ("gentle", "fluffy", "shy"), "duck": ("funny", "cheerful", "round"),
 }  # fmt: skip
 
 DEEDS: dict[str, tuple[str, ...]] = {
@@ -89,6 +90,10 @@ DEEDS: dict[str, tuple[str, ...]] = {
     "still": ("stands there", "stands by", "waits"),
     "watch": ("watches", "stands by and watches", "stands there", "looks on"),
     "sit": ("sits down", "sits", "takes a seat", "sits and rests", "sits down and rests"),
+    "sit still": ("sits there", "still sits", "is sitting", "goes on sitting"),
+    "sit still at": ("sits {F}", "still sits {F}", "is sitting {F}", "goes on sitting {F}"),
+    "sleep still": ("sleeps", "is still asleep", "sleeps on", "goes on sleeping"),
+    "sleep still at": ("sleeps {F}", "is still asleep {F}", "goes on sleeping {F}"),
     "sit at": ("sits {F}", "sits down {F}", "takes a seat {F}"),
     "eat": ("eats {T}", "takes a bite of {T}", "bites into {T}", "munches {T}", "nibbles at {T}", "enjoys the taste of {T}"),
     "laugh": ("laughs", "laughs out loud", "giggles", "bursts out laughing", "laughs and laughs", "has a good laugh"),

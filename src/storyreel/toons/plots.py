@@ -50,7 +50,7 @@ def _scene(place: str, *shots: str, setup: tuple[str, ...] = (), time: TimeOfDay
 
 PLOTS: tuple[Plot, ...] = (
     Plot("theft and chase", "the stolen {F}", {"H": ROOMS, "O": ANYWHERE, "X": ANYWHERE}, (
-        _scene("H", "a sit / a eat F", "*a eat F", "a sleep", "a sleep & b in / b look F",
+        _scene("H", "a sit / a eat F", "*a eat F", "a put F / a sleep", "a sleep & b in / b look F",
                "b get F / a jump:surprised & b runout", "*a look:surprised / a cry", "a stand:angry / a runout:angry", setup=("F lies",)),
         _scene("O", "b runin / b laugh", "a runin:angry / b jump:scared", "b flee & a chase b", "a crash & b look a", "*b fall & a cry"),
         _scene("X", "b in / b eat F", "*b stand / b hide", "*b eat F", "b sit:sad / b stand:sad"),

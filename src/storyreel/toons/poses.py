@@ -40,6 +40,7 @@ class Pose(NamedTuple):
     far_x: float = -0.05
     far_y: float = 0.92
     far_on_face: float = 0.0
+    far_in_front: float = 0.0
     near_foot_x: float = 0.0
     near_foot_y: float = 0.0
     far_foot_x: float = 0.0
@@ -226,7 +227,7 @@ def _eat(pose: Pose, clock: Clock) -> Pose:
     chew = abs(math.sin(TAU * 3 * clock.seconds)) * (1 - up)
     return pose._replace(
         near_x=-0.22, near_y=1.0 - 0.3 * up, near_on_face=1, far_x=0.34, far_y=0.98 - 0.3 * up, far_on_face=1,
-        head_tilt=9 * up, mouth=0.95 * up + 0.22 * chew, smile=0.7, lids=0.25 * (1 - up), head_y=0.01 * chew,
+        head_tilt=9 * up, mouth=0.95 * up + 0.22 * chew, smile=0.7, head_y=0.01 * chew,
     )  # fmt: skip
 
 
@@ -276,7 +277,7 @@ def _look(pose: Pose, clock: Clock) -> Pose:
     """A hand over the eyes, the head to and fro."""
     side = math.tanh(3 * clock.wave(0.42))
     return pose._replace(
-        near_x=0.25, near_y=-0.62, near_on_face=1, gaze_x=0.9 * side, head_x=0.03 * side, turn=SIDE * (0.35 + 0.65 * side), lean=3 * side,
+        far_x=0.78, far_y=-0.42, far_on_face=1, gaze_x=0.9 * side, head_x=0.03 * side, turn=SIDE * (0.35 + 0.65 * side), lean=3 * side,
         wide=max(pose.wide, 1.05), brow_y=max(pose.brow_y, 0.2),
     )  # fmt: skip
 
@@ -318,8 +319,8 @@ def _ring(pose: Pose, clock: Clock) -> Pose:
     """Reaches up and presses, again and again; staging moves the hand to the bell."""
     press = ring_press(clock.seconds)
     return pose._replace(
-        near_x=0.5, near_y=-0.75, stretch=1.02 + 0.05 * press, lift=0.01, head_y=-0.01, head_tilt=-10, gaze_y=-0.7, gaze_x=0.5,
-        chime=press, far_x=-0.3, far_y=0.8,
+        far_x=0.6, far_y=-0.85, stretch=1.02 + 0.05 * press, lift=0.01, head_y=-0.01, head_tilt=-10, gaze_y=-0.7, gaze_x=0.5,
+        chime=press, near_x=-0.3, near_y=0.8,
     )  # fmt: skip
 
 

@@ -98,9 +98,8 @@ class PropLog:
             del world.lying[prop]
             world.held[prop] = deed.who
             self._begin(prop, start)
-        for share in (0.35, 0.8) if end - start > 2 else (0.6,):
-            world.bite(prop)
-            self._begin(prop, round(start + share * (end - start), 2))
+        world.bite(prop)
+        self._begin(prop, round(start + 0.5 * (end - start), 2))
 
     def tracks(self) -> tuple[PropTrack, ...]:
         """Everything that was somewhere on the stage during the shot."""

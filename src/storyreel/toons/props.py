@@ -56,8 +56,10 @@ def _pie(w: float, h: float, rgb: RGB) -> list[Part]:
     parts = [Part(dome, CRUST, food=True)]
     parts += [Part(curve((x * w, -h * 0.82), (x * w * 1.1, -h * 0.66), (x * w * 1.15, -h * 0.52)), darker(CRUST, 0.4), food=True, thick=0.014) for x in (-0.2, 0.0, 0.2)]
     parts.append(Part(dish, rgb))
-    rim = [Part(_oval(w * (index / 6 - 0.5) * 0.92, -h * 0.40, w * 0.095, h * 0.14), lighter(CRUST, 0.2), 0.7, food=True) for index in range(7)]
-    return parts + rim
+    rim = skia.Path()
+    for index in range(7):
+        rim = skia.Op(rim, _oval(w * (index / 6 - 0.5) * 0.9, -h * 0.40, w * 0.10, h * 0.125), skia.PathOp.kUnion_PathOp)
+    return [*parts, Part(rim, lighter(CRUST, 0.25), 0.8, food=True)]
 
 
 def _cheese(w: float, h: float, rgb: RGB) -> list[Part]:
@@ -203,7 +205,7 @@ _SHAPES: dict[PropKind, Callable[[float, float, RGB], list[Part]]] = {
 }  # fmt: skip
 
 GRIP: dict[PropKind, Point] = {
-    "pie": (0.0, 0.0), "cheese": (0.0, -0.04), "ball": (0.0, -0.03), "book": (0.0, -0.02), "cake": (0.0, 0.0), "fish": (-0.05, -0.05),
+    "pie": (0.0, 0.0), "cheese": (0.0, -0.04), "ball": (0.0, -0.03), "book": (0.0, -0.07), "cake": (0.0, 0.0), "fish": (-0.03, -0.05),
     "flower": (0.0, -0.03), "balloon": (0.0, 0.0), "umbrella": (0.0, -0.05), "key": (-0.05, -0.045), "drum": (0.0, -0.02), "apple": (0.0, -0.04),
 }  # fmt: skip
 """Where a hand holds it, from the middle of its lower edge."""

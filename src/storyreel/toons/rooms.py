@@ -50,6 +50,12 @@ def draw_furniture(pen: Pen, piece: Furniture, lit: bool, shadow: bool = True) -
     pen.canvas.restore()
 
 
+def hole_path(piece: Furniture) -> skia.Path:
+    """The dark opening of a mouse hole, in stage units: a mouse inside shows in it alone."""
+    spec = spec_of(piece.kind)
+    return _shifted(inside.arch(spec.width * 0.82, spec.height * 0.9), piece.x, spec.bottom)
+
+
 def in_order(place: Place) -> list[Furniture]:
     """Furniture from the wall to the front, the order in which it is drawn."""
     return sorted(place.furniture, key=lambda piece: (spec_of(piece.kind).row != "wall", spec_of(piece.kind).bottom, piece.x))
@@ -321,4 +327,4 @@ def cloud(kind: int) -> skia.Path:
         ((-0.3, 0.3, 0.3), (-0.08, 0.55, 0.42), (0.2, 0.45, 0.36), (0.36, 0.26, 0.26)),
         ((-0.34, 0.26, 0.26), (-0.14, 0.42, 0.36), (0.12, 0.56, 0.4), (0.34, 0.3, 0.3)),
     )[kind]
-    return outside.cloud_shape(0.34, 0.12, puffs)
+    return outside.cloud_shape(0.30, 0.15, puffs)

@@ -133,10 +133,10 @@ def table_of(place: Place) -> Spot | None:
     return next(iter(_spots(place, ("table", "stump"))), None)
 
 
-def crash_spot(place: Place, near: float) -> Spot:
-    """What a character that runs on from `near` will hit: an end wall, or something solid out of doors."""
+def crash_spot(place: Place, near: float, others: Sequence[float] = ()) -> Spot:
+    """What a character that runs on from `near` will hit: an end wall, or something solid out of doors where no other stands."""
     if place.indoors:
         left = near < place.width / 2
         return Spot(SIDE_WALL if left else place.width - SIDE_WALL, "wall")
     solid = _spots(place, CRASHES)
-    return min(solid, key=lambda spot: abs(spot.x - near))
+    return min(solid, key=lambda spot: (any(abs(spot.x - x) < 0.28 for x in others), abs(spot.x - near)))

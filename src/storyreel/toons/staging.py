@@ -26,12 +26,16 @@ class StagingFailed(Exception):
 
 @dataclass(frozen=True)
 class Told:
-    """A deed as it was staged: with the side from or to which it goes and the furniture that it needs."""
+    """A deed as it was staged: the side from or to which it goes, the furniture that it needs, what is held meanwhile.
+
+    `still` when it was going on before the shot.
+    """
 
     deed: Deed
     side: str = ""
     furniture: str = ""
     holding: str = ""
+    still: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class StagedShot:
 
     def bystander(self, name: str) -> Told:
         """What to tell of one who does nothing new."""
-        return Told(Deed(name, dict(self.lasting).get(name) or "watch"))
+        return Told(Deed(name, dict(self.lasting).get(name) or "watch"), still=True)
 
 
 def stage_shot(world: World, phases: Phases) -> StagedShot:
@@ -97,7 +101,6 @@ class _Director:
         props = self.props.tracks()
         camera, seen = self._camera(tracks)
         self.world.camera = camera
-        self.world.clear_crumbs()
         apart = tuple(name for name in self.left_to_right if name in seen)
         return StagedShot(camera, tracks, props, tuple(map(tuple, self.told)), seen, apart, self.lasting)
 
@@ -145,7 +148,9 @@ class _Director:
         if deed.verb in ("hide", "peek", "ring") and (spot is None or abs(spot.x - world.middle) > HALF - 0.15):
             return looks
         if deed.verb in ("get", "eat", "put", "give") and world.held.get(deed.what) != deed.who:
-            return deed if deed.verb in ("get", "eat") and world.lying_here(deed.what) else looks
+            if world.lying_here(deed.what):
+                return deed if deed.verb in ("get", "eat") else replace(looks, what=deed.what)
+            return looks
         if deed.verb in ("look", "wave", "give", "to", "runto") and deed.whom and deed.whom not in world.stances:
             return replace(deed, whom="")
         if deed.verb in ("doorin", "doorout") and (spot is None or abs(spot.x - world.middle) > HALF - 0.15):
@@ -354,7 +359,9 @@ class _Director:
 
     def _tell(self, deed: Deed, side: str = "", furniture: str = "") -> None:
         held = [prop for prop, name in self.world.held.items() if name == deed.who]
-        self.told[-1].append(Told(deed, side, furniture, held[0] if held else ""))
+        earlier = [told.deed.verb for phase in self.told for told in phase if told.deed.who == deed.who]
+        still = (earlier[-1] if earlier else dict(self.lasting).get(deed.who)) == deed.verb
+        self.told[-1].append(Told(deed, side, furniture, held[0] if held else "", still))
 
     def _camera(self, tracks: tuple[Track, ...]) -> tuple[Camera, tuple[str, ...]]:
         """A camera and the names of those whom it shows; those who merely stand by may be left out of its view."""

@@ -5,6 +5,7 @@ Never told: collars, wallpaper, colours of things, what stands where. Everybody 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -73,6 +74,9 @@ class Teller:
     def _told(self, shot: StagedShot) -> list[list[Told]]:
         """The phases with those added who only stand by, sit or sleep, and those left out whom nobody sees."""
         phases = [[told for told in phase if told.deed.who in shot.in_view] for phase in shot.told]
+        for number in range(len(phases) - 1, 0, -1):
+            before = {(told.deed.who, told.deed.verb) for told in phases[number - 1] if told.deed.verb in _GO_ON}
+            phases[number] = [told for told in phases[number] if (told.deed.who, told.deed.verb) not in before]
         doers = {told.deed.who for phase in phases for told in phase}
         for name in shot.in_view:
             if name not in doers:
@@ -172,6 +176,8 @@ class Teller:
         return tidy(form.format(place=phrases.PLACES_SHORT[kind], clause=clause, time=rng.choice(phrases.TIMES[time])))
 
 
+_A_BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeiou])")
+_GO_ON = ("sit", "sleep", "dance", "cry", "laugh", "eat", "stand", "look", "jump")
 _TELLS_MOOD = ("surprise", "fear", "joy", "tears", "smiles", "laugh", "sobs", "bump", "fall", "dream", "laughs")
 _MOOD_TOLD = {"laugh": 0.15, "dance": 0.2, "wave": 0.15, "eat": 0.3, "cry": 0.1, "fall": 0.2, "crash": 0.2, "sleep": 0.1, "hide": 0.3, "jump": 0.4}
 
@@ -184,9 +190,8 @@ def _phrase_key(told: Told) -> str:
         return "wave at"
     if deed.verb == "look" and (deed.whom or deed.what):
         return "look at"
-    if deed.verb in ("sit", "sleep", "hide") and told.furniture:
-        return f"{deed.verb} at"
-    return deed.verb
+    key = f"{deed.verb} still" if told.still and deed.verb in ("sit", "sleep") else deed.verb
+    return f"{key} at" if deed.verb in ("sit", "sleep", "hide") and told.furniture else key
 
 
 def thing(prop: str) -> str:
@@ -204,8 +209,9 @@ def furniture_words(told: Told) -> str:
 
 
 def tidy(sentence: str) -> str:
-    """One sentence with single spaces, no doubled commas and a capital."""
+    """One sentence with single spaces, no doubled commas, "an" before vowels and a capital."""
     words = " ".join(sentence.split()).replace(" ,", ",").replace(",,", ",").replace(",.", ".")
+    words = _A_BEFORE_VOWEL.sub(r"\1n ", words)
     return words[:1].upper() + words[1:]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
@@ -54,6 +54,7 @@ class World:
     time: TimeOfDay = "day"
     scene: int = -1
     middle: float = HALF
+    kept_free: tuple[tuple[str, float], ...] = ()
     camera: Camera | None = None
 
     @property
@@ -98,6 +99,7 @@ class World:
         self.kind, self.time, self.scene, self.camera = kind, time, self.scene + 1, None
         self.stances = {}
         self.middle = self._middle_for(shots)
+        self.kept_free = tuple(dict.fromkeys(self._fixed_spots(shots)))
         first: dict[str, Deed] = {}
         for phase in shots[0]:
             for deed in phase:
@@ -117,6 +119,17 @@ class World:
         x = self.free_x(pref, deed.who)
         lasting = deed.verb if deed.verb in ("sit", "sleep") else "hide" if deed.verb == "peek" and spot else ""
         return Stance(spot.x if lasting == "hide" and spot else x, "right" if x < self.middle else "left", lasting)
+
+    def _fixed_spots(self, shots: Sequence[Phases]) -> Iterator[tuple[str, float]]:
+        """(name, x) of each spot that one character must have for itself in a scene, up to the first chase."""
+        for phases in shots:
+            deeds = [deed for phase in phases for deed in phase]
+            if any(deed.verb in TRAVELLING for deed in deeds):
+                return
+            for deed in deeds:
+                spot = self.spot_for(deed)
+                if spot and deed.verb in ("hide", "peek", "crash"):
+                    yield deed.who, spot.x
 
     def _middle_for(self, shots: Sequence[Phases]) -> float:
         """The middle of the spots that a scene needs, somewhat shifted, with a landmark in view."""
@@ -157,7 +170,7 @@ class World:
             seat = seat_of(place)
             return None if seat and deed.verb == "sleep" and seat.furniture in ("table", "bath") else seat
         if deed.verb == "crash":
-            return crash_spot(place, self.middle)
+            return crash_spot(place, self.middle, [own.x for name, own in self.stances.items() if name != deed.who])
         if deed.what and deed.verb in ("get", "eat", "to", "runto", "look") and (lying := self.lying_here(deed.what)):
             return Spot(lying.x, "", lying.y)
         if deed.verb == "put":
@@ -171,7 +184,8 @@ class World:
 
     def free_x(self, wanted: float, who: str, ignoring: Iterable[str] = ()) -> float:
         """The x nearest to the wanted one that is within reach of the middle and apart from everybody else."""
-        others = [stance.x for name, stance in self.stances.items() if name != who and name not in ignoring and stance.lasting != "hide"]
+        others = [stance.x for name, stance in self.stances.items() if name != who and name not in ignoring]
+        others += [x for name, x in self.kept_free if name != who]
         low, high = self.middle - REACH, self.middle + REACH
         wanted = min(high, max(low, wanted))
         tries = [low + (high - low) * i / 26 for i in range(27)]
@@ -183,12 +197,6 @@ class World:
         return round(self.middle + side * (HALF + HALF_WIDTH[self.species(who)] + 0.03), 3)
 
     def bite(self, prop: str) -> int:
-        """One bite more; the new number of bites."""
-        self.bites[prop] = min(MAX_BITES, self.bites.get(prop, 0) + 1)
+        """One bite more, of which something always stays; the new number of bites."""
+        self.bites[prop] = min(MAX_BITES - 1, self.bites.get(prop, 0) + 1)
         return self.bites[prop]
-
-    def clear_crumbs(self) -> None:
-        """Takes away what has been eaten up."""
-        for prop in [prop for prop, bites in self.bites.items() if bites >= MAX_BITES]:
-            self.held.pop(prop, None)
-            self.lying.pop(prop, None)

@@ -41,14 +41,21 @@ class Clock:
         self.start = time.monotonic()
         self.seconds = None if minutes is None else 60 * minutes
         self.anneal = anneal
+        self._first_step: float | None = None
 
     def fraction(self) -> float:
         """How much of the limit is used, 0 without a limit."""
         return 0.0 if self.seconds is None else (time.monotonic() - self.start) / self.seconds
 
     def progress(self, step: int, steps: int) -> float:
-        """How far a run is at `step` of `steps`, in [0, 1]."""
-        return max(step / steps, self.fraction()) if self.anneal else step / steps
+        """How far a run is at `step` of `steps`, in [0, 1]; time counts from the first step, when all is compiled."""
+        if not self.anneal or self.seconds is None:
+            return step / steps
+        now = time.monotonic()
+        if self._first_step is None:
+            self._first_step = now
+        left = max(1e-3, self.start + self.seconds - self._first_step)
+        return max(step / steps, (now - self._first_step) / left)
 
 
 def train_steps(
@@ -91,9 +98,7 @@ def _log(
 ) -> None:
     numbers = {name: round(float(value), 5) for name, value in values.items()}
     if not all(math.isfinite(number) for number in numbers.values()):
-        raise TrainingError(
-            f"{run.name} diverged at step {step}: {numbers}. Lower its learning rate."
-        )
+        raise TrainingError(f"{run.name} diverged at step {step}: {numbers}. Lower its learning rate.")
     line = {"step": step, "seconds": round(time.monotonic() - clock.start, 1), **numbers}
     with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -1,7 +1,7 @@
 """AdamW on float32 masters of a low-precision working model, with an exponential moving average.
 
-The working parameters (bfloat16 on a GPU) are what the forward and backward passes see. Each step copies their gradients
-to float32, clips, updates the masters, and copies the result back. The moving average follows the masters.
+The working parameters (bfloat16 on a GPU) are what the forward and backward passes see. Each step copies their
+gradients to float32, clips, updates the masters, and copies the result back. The moving average follows the masters.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ def learning_rate_factor(config: OptimiserConfig, step: int, progress: float) ->
     return warm * max(0.02, 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def is_decayed(parameter: Tensor) -> bool:
-    """Weight decay acts on matrices and larger, not on biases, norms and gates (paper, training details)."""
-    return parameter.ndim >= 2
+def is_decayed(name: str, parameter: Tensor) -> bool:
+    """Weight decay acts on matrices and larger, not on biases, norms and gates (paper, training details).
+
+    Some of those have a row a head, so the name decides too.
+    """
+    last = name.rpartition(".")[2]
+    return parameter.ndim >= 2 and not ("norm" in last or last in ("b", "b1", "b2"))
 
 
 class MasterAdamW:
@@ -50,7 +54,7 @@ class MasterAdamW:
         rates = {True: config.learning_rate, False: config.pretrained_learning_rate or config.learning_rate}
         groups: dict[tuple[float, float], list[Tensor]] = {}
         for name, master in zip(self.names, self.masters, strict=True):
-            decay = config.weight_decay if is_decayed(master) else 0.0
+            decay = config.weight_decay if is_decayed(name, master) else 0.0
             groups.setdefault((rates[".mixer." in name], decay), []).append(master)
         return [{"params": params, "rate": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKLCogVideoX
 
-from storyreel.data.latent_clips import encode_clips
 from storyreel.data.clips import clip_numbers
+from storyreel.data.latent_clips import encode_clips
 from storyreel.data.toon_clips import draw_clips
 from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, PackRun, Run, VAERun
 from storyreel.training.loop import Clock, Report, silent

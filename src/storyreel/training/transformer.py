@@ -130,10 +130,24 @@ def build_models(
         earlier = load_pipeline(root / run.init, device="cpu", dtype=torch.float32)
         transformer = StoryreelTransformer3DModel(**run.transformer)
         load_cogvideox(transformer, root / run.init / "transformer", new_mixer=True)
-        return earlier.tokenizer, earlier.text_encoder, transformer
+        return earlier.tokenizer, earlier.text_encoder.requires_grad_(True), transformer
     tokenizer = build_tokenizer(words())
     text_encoder = build_text_encoder(len(tokenizer), **run.text_encoder)
-    return tokenizer, text_encoder, StoryreelTransformer3DModel(**run.transformer)
+    transformer = StoryreelTransformer3DModel(**run.transformer)
+    close_blocks(transformer)
+    return tokenizer, text_encoder, transformer
+
+
+@torch.no_grad()
+def close_blocks(transformer: StoryreelTransformer3DModel) -> None:
+    """Starts every block as the identity and the output at zero (adaLN-Zero, arXiv 2212.09748)."""
+    for block in transformer.transformer_blocks:
+        for norm in (block.norm1, block.norm2):
+            norm.linear.weight.zero_()
+            norm.linear.bias.zero_()
+    for layer in (transformer.norm_out.linear, transformer.proj_out):
+        layer.weight.zero_()
+        layer.bias.zero_()
 
 
 def prepare_for_gpu(transformer: StoryreelTransformer3DModel, compile_blocks: bool) -> None:

@@ -1,0 +1,80 @@
+"""`storyreel train`: one recipe, from where it stopped. A thin wrapper of `storyreel.training.run.run`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from storyreel.cli.progress import Counter, PlainProgress, TerminalProgress, open_progress
+from storyreel.recipes import RECIPES, get_recipe
+
+NOTE_EVERY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Train:
+    """Run one recipe, from where it stopped.
+
+    A recipe finds in the folder --out what the recipes before it left there, and leaves its own. Everything is saved
+    every two minutes and at the end; the numbers are in OUT/NAME/log.jsonl. --set changes one field of the recipe, and
+    a run with changes is another run, which needs a name of its own.
+
+    Example: storyreel train demo-3s --out runs --set steps=200 --set name=try
+    """
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE", help=f"One of {', '.join(RECIPES)}.")]
+    out: Annotated[Path, arg(metavar="DIR")] = Path("runs")
+    """Folder of all runs of a model."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = ()
+    """Change a field of the recipe, such as optimiser.learning_rate=1e-4; may be given again for another."""
+    minutes: Annotated[float | None, arg(metavar="M", help_behavior_hint="(default: no limit)")] = None
+    """Stop after so long, with everything saved."""
+    anneal: bool = False
+    """With --minutes: let the learning rate fall so that the run is finished by then."""
+    device: Annotated[str | None, arg(metavar="D", help_behavior_hint="(default: the first GPU, else the CPU)")] = None
+    """cuda, cuda:1, mps or cpu."""
+    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one a core)")] = None
+    """Processes that draw or read clips."""
+
+
+def run(options: Train) -> None:
+    """Trains, with progress on standard error; the last line, on standard output, says where the result is."""
+    recipe = get_recipe(options.recipe, options.set)
+    with open_progress() as progress:
+        progress.stage("load the libraries")
+        from storyreel.training.run import run as run_recipe
+
+        run_recipe(
+            recipe,
+            options.out,
+            device=options.device,
+            minutes=options.minutes,
+            anneal=options.anneal,
+            workers=options.workers,
+            report=Reporter(progress),
+        )
+    print(f"{options.recipe}: {options.out / recipe.name}")
+
+
+class Reporter:
+    """Turns a run's reports (name, steps done, steps, numbers) into progress, with the numbers now and then."""
+
+    def __init__(self, progress: TerminalProgress | PlainProgress) -> None:
+        self._progress = progress
+        self._name = ""
+        self._counter = Counter(progress)
+        self._noted = -NOTE_EVERY_SECONDS
+
+    def __call__(self, name: str, step: int, steps: int, values: dict[str, float]) -> None:
+        if name != self._name:
+            self._progress.stage(name, steps)
+            self._name, self._counter = name, Counter(self._progress)
+        self._counter(step)
+        if values and time.monotonic() - self._noted >= NOTE_EVERY_SECONDS:
+            numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            self._progress.note(f"{name} {step}/{steps}: {numbers}")
+            self._noted = time.monotonic()

@@ -1,0 +1,184 @@
+"""Ground truth of a frame: who and what is in view, where, and doing what; exact, because the same drawing is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import skia
+
+from storyreel.toons.acting import Actor
+from storyreel.toons.camera import View
+from storyreel.toons.cast import draw_figure
+from storyreel.toons.catalogue import PROP_SIZE
+from storyreel.toons.pen import Pen
+from storyreel.toons.rooms import hole_path
+from storyreel.toons.scenery import Scenery
+from storyreel.toons.script import Action, Furniture, Mood, PlaceKind, PropKind, Species, TimeOfDay
+
+if TYPE_CHECKING:
+    from storyreel.toons.renderer import StoryRenderer
+
+Box = tuple[int, int, int, int]
+REACH = 1.7
+"""Half the side of the square around a character that is drawn to measure it, in character heights."""
+
+
+@dataclass(frozen=True)
+class CharacterTruth:
+    """A character of the story in one frame.
+
+    `box` is (x0, y0, x1, y1) in pixels, x1 and y1 excluded, of what no furniture covers and the frame holds; None when not
+    visible. `fraction` is the share of the drawn character that is seen (other characters do not count as covers). `points`
+    are (x, y) pixels of "head", "collar", "near_hand" and "far_hand", also when outside the frame; empty off stage.
+    """
+
+    name: str
+    species: Species
+    visible: bool
+    box: Box | None
+    fraction: float
+    action: Action | None
+    mood: Mood | None
+    points: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class PropTruth:
+    """A prop of the story in one frame; `box` as for characters, from its size; `holder` a character's name or None."""
+
+    name: str
+    kind: PropKind
+    visible: bool
+    box: Box | None
+    holder: str | None
+
+
+@dataclass(frozen=True)
+class FrameTruth:
+    """Everything that is true of a frame. `camera` is (x0, y0, x1, y1) in stage units."""
+
+    frame: int
+    segment: int
+    scene: int
+    place: PlaceKind
+    place_index: int
+    time_of_day: TimeOfDay
+    camera: tuple[float, float, float, float]
+    characters: tuple[CharacterTruth, ...]
+    props: tuple[PropTruth, ...]
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+
+def truth_of(renderer: StoryRenderer, k: int) -> FrameTruth:
+    """The truth of frame k of a renderer's story, measured in the renderer's pixels."""
+    story, stage = renderer.story, renderer.stage
+    segment, seconds = renderer.moment(k)
+    own = story.segments[segment]
+    view = renderer.view(k)
+    scale = renderer.height / view.height
+    actors = stage.actors(segment, seconds)
+    items = stage.items(segment, seconds, actors)
+    by_name = {actor.character.name: actor for actor in actors}
+    characters = []
+    for character in story.cast:
+        actor = by_name.get(character.name)
+        if actor is None:
+            characters.append(CharacterTruth(character.name, character.species, False, None, 0.0, None, None, {}))
+            continue
+        box, fraction = _measured(renderer, segment, actor, view, scale)
+        characters.append(
+            CharacterTruth(
+                character.name, character.species, box is not None, box, fraction, actor.beat.action, actor.beat.mood, _points(actor, view, scale)
+            )
+        )
+    found = {item.prop.name: item for item in items}
+    props = []
+    for prop in story.props:
+        item = found.get(prop.name)
+        if item is None:
+            props.append(PropTruth(prop.name, prop.kind, False, None, None))
+            continue
+        wide, high = PROP_SIZE[prop.kind]
+        edges = (item.x - wide / 2, item.y - high, item.x + wide / 2, item.y)
+        box = _clipped(tuple((edge - start) * scale for edge, start in zip(edges, (view.x0, view.y0, view.x0, view.y0), strict=True)), renderer)
+        props.append(PropTruth(prop.name, prop.kind, box is not None, box, item.holder))
+    return FrameTruth(
+        k, segment, own.scene, stage.place(segment).kind, own.place, own.time_of_day, (view.x0, view.y0, view.x1, view.y1), tuple(characters), tuple(props)
+    )
+
+
+def _clipped(edges: tuple[float, ...], renderer: StoryRenderer) -> Box | None:
+    x0, y0 = max(0, int(edges[0])), max(0, int(edges[1]))
+    x1, y1 = min(renderer.width, int(np.ceil(edges[2]))), min(renderer.height, int(np.ceil(edges[3])))
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def _points(actor: Actor, view: View, scale: float) -> dict[str, tuple[float, float]]:
+    figure = actor.figure
+    rig = {"head": figure.head, "collar": figure.bib, "near_hand": figure.hand(True), "far_hand": figure.hand(False)}
+    points = {}
+    for name, point in rig.items():
+        x, y = figure.on_stage(point)
+        points[name] = (round((x - view.x0) * scale, 2), round((y - view.y0) * scale, 2))
+    return points
+
+
+def _measured(renderer: StoryRenderer, segment: int, actor: Actor, view: View, scale: float) -> tuple[Box | None, float]:
+    """(box, fraction in view) of a character, from drawing it alone, with the furniture in front of it cut out."""
+    figure = actor.figure
+    reach = figure.height * REACH
+    left = int(np.floor((figure.x - reach - view.x0) * scale))
+    top = int(np.floor((figure.y - 2 * reach * 0.9 - view.y0) * scale))
+    side = int(np.ceil(2 * reach * scale))
+    window = _Window(left, top, side, view, scale)
+    whole = window.mask(lambda pen: draw_figure(pen, figure))
+    seen = whole.copy()
+    if actor.behind is not None:
+        seen &= ~_covered(renderer.scenery(segment), actor.behind, window)
+    rows = np.arange(top, top + side)
+    columns = np.arange(left, left + side)
+    seen &= ((rows >= 0) & (rows < renderer.height))[:, None] & ((columns >= 0) & (columns < renderer.width))[None, :]
+    total, count = int(whole.sum()), int(seen.sum())
+    if not count or not total:
+        return None, 0.0
+    ys, xs = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    box = (left + int(xs[0]), top + int(ys[0]), left + int(xs[-1]) + 1, top + int(ys[-1]) + 1)
+    return box, round(count / total, 4)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A square of pixels around a character, some of it outside the frame."""
+
+    left: int
+    top: int
+    side: int
+    view: View
+    scale: float
+
+    def mask(self, draw: Callable[[Pen], None]) -> np.ndarray:
+        """bool `[side, side]`: where `draw` puts ink, on a canvas in stage units."""
+        pixels = np.zeros((self.side, self.side, 4), np.uint8)
+        surface = skia.Surface(pixels)
+        canvas = surface.getCanvas()
+        canvas.translate(-self.left, -self.top)
+        canvas.scale(self.scale, self.scale)
+        canvas.translate(-self.view.x0, -self.view.y0)
+        draw(Pen(canvas, self.scale))
+        return pixels[..., 3] > 127
+
+
+def _covered(scenery: Scenery, piece: Furniture, window: _Window) -> np.ndarray:
+    """bool: where a piece of furniture (or, for a mouse hole, the wall around it) covers who is behind it."""
+    if piece.kind == "mouse hole":
+        return ~window.mask(lambda pen: pen.fill(hole_path(piece), (0, 0, 0)))
+    image, x, y = scenery.piece(piece)
+    return window.mask(lambda pen: scenery.draw(pen.canvas, image, x, y))

@@ -1,0 +1,163 @@
+"""Every kind of run, in the order of a recipe, with the real classes at a tiny size."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from storyreel.data.clip_config import ClipConfig
+from storyreel.data.clips import CHARACTERS, PLACES, clip_numbers, read_clip
+from storyreel.data.latent_clips import LatentClips
+from storyreel.data.toon_clips import draw_clip
+from storyreel.errors import TrainingError, WeightsError
+from storyreel.evaluation.judge import judge
+from storyreel.evaluation.probe import load_probe
+from storyreel.sampling.model_folder import ModelInfo
+from storyreel.sampling.pipeline import load_pipeline
+from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, OptimiserConfig, PackRun, ProbeRun, VAERun
+from storyreel.training.run import run
+from storyreel.training.vae import normalise_latents
+
+HEIGHT, WIDTH = 32, 48
+CLIPS = ClipConfig(3, 1, 3, HEIGHT, WIDTH)
+VAE = {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1, "latent_channels": 4, "scaling_factor": 1.0}
+TRANSFORMER = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "num_layers": 1,
+    "time_embed_dim": 16,
+    "in_channels": 4,
+    "out_channels": 4,
+    "text_embed_dim": 32,
+    "max_text_seq_length": 112,
+    "sample_width": 6,
+    "sample_height": 4,
+    "use_rotary_positional_embeddings": True,
+    "mixer_mini_batch": 16,
+}
+OPTIMISER = OptimiserConfig(learning_rate=1e-3, warmup_steps=1, clip=1.0)
+BASE = DiffusionRun(
+    name="base",
+    seconds=3,
+    height=HEIGHT,
+    width=WIDTH,
+    max_text_tokens=112,
+    latents_folder="latents",
+    vae_folder="vae/vae",
+    transformer=TRANSFORMER | {"mixer": "local"},
+    text_encoder={"width": 32, "layers": 1, "heads": 2},
+    optimiser=OPTIMISER,
+    steps=3,
+    batch=2,
+)
+WITH_MEMORY = dataclasses.replace(
+    BASE, name="3s", transformer=TRANSFORMER | {"mixer": "ttt_mlp"}, init="base/model", steps=2
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder where every run of a recipe has run."""
+    root = tmp_path_factory.mktemp("runs")
+    for recipe in (
+        DrawRun("clips", CLIPS),
+        VAERun("vae", ("clips",), VAE, OPTIMISER, steps=2, batch=1, frames=9),
+        EncodeRun("latents", "clips", "vae/vae"),
+        BASE,
+        WITH_MEMORY,
+        ProbeRun("probe", ("clips",), "vae/vae", OPTIMISER, steps=1, width=4, batch=2),
+        PackRun("demo", "3s/model", "vae/vae", "probe/probe", "clips", {"steps": 2, "guidance": 2.0}),
+    ):
+        run(recipe, root, device="cpu", workers=0)
+    return root
+
+
+def test_clips_are_drawn_once_and_read_back(root):
+    assert clip_numbers(root / "clips") == [0, 1, 2]
+    clip, again = read_clip(root / "clips", 1), draw_clip(CLIPS, 1)
+    assert clip.frames.shape == (49, HEIGHT, WIDTH, 3)
+    assert (clip.frames == again.frames).all()
+    assert (clip.texts, clip.places, clip.characters) == (again.texts, again.places, again.characters)
+    assert clip.places[0] < len(PLACES)
+    assert clip.characters[0]
+    assert max(clip.characters[0]) < len(CHARACTERS)
+    before = {path.name: path.stat().st_mtime_ns for path in (root / "clips").iterdir()}
+    run(DrawRun("clips", CLIPS), root, workers=1)
+    assert {path.name: path.stat().st_mtime_ns for path in (root / "clips").iterdir()} == before
+
+
+def test_latents_are_encoded_once(root):
+    clips = LatentClips.load(root / "latents")
+    assert clips.latents.shape == (3, 13, 4, 4, 6)
+    assert clips.latents.dtype == torch.bfloat16
+    run(EncodeRun("latents", "clips", "vae/vae"), root, device="cpu", workers=0)
+    assert len(LatentClips.load(root / "latents")) == 3
+
+
+def test_memory_opens_in_the_base_model(root):
+    base, opened = (load_pipeline(root / name / "model", device="cpu").transformer for name in ("base", "3s"))
+    assert not any(".mixer." in name for name in base.state_dict())
+    assert any(".mixer." in name for name in opened.state_dict())
+    assert set(base.state_dict()) < set(opened.state_dict())
+
+
+def test_interrupted_training_equals_unbroken(root):
+    halves = dataclasses.replace(BASE, name="halves")
+
+    def stop_after_two(name, step, steps, values):
+        if step == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(halves, root, device="cpu", report=stop_after_two)
+    run(halves, root, device="cpu")
+    unbroken, broken = (load_pipeline(root / name / "model", device="cpu").transformer for name in ("base", "halves"))
+    for (name, a), b in zip(unbroken.state_dict().items(), broken.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_log_has_finite_losses(root):
+    lines = [json.loads(line) for line in (root / "base" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 2]
+    assert all(0 < line["loss"] < 100 for line in lines)
+
+
+def test_packed_model_generates_and_is_judged(root):
+    info = ModelInfo.read(root / "demo" / "model")
+    assert info.sampling.steps == 2
+    assert info.latent_rgb is not None
+    pipeline, probe = load_pipeline(root / "demo" / "model", device="cpu"), load_probe(root / "demo" / "probe")
+    config = dataclasses.replace(CLIPS, count=2, first_seed=100)
+    result = judge(pipeline, probe, config, max_text_tokens=112, steps=2, guidance=2.0, batch=2, sheets=root / "sheets")
+    assert result.generated.place.count == 2
+    assert result.generated.each_character.count == 2 * len(CHARACTERS)
+    assert 0 < result.psnr_db < 40
+    assert (root / "sheets" / "judged_000.png").stat().st_size > 1000
+
+
+def test_folding_latent_scales_changes_no_pixel(root):
+    from diffusers import AutoencoderKLCogVideoX
+
+    vae = AutoencoderKLCogVideoX.from_pretrained(root / "vae" / "vae").double()
+    pixels = torch.rand(1, 3, 17, HEIGHT, WIDTH, dtype=torch.float64) * 2 - 1
+    with torch.no_grad():
+        posterior = vae.encode(pixels).latent_dist
+        before = vae.decode(posterior.mode()).sample
+        normalise_latents(vae, [pixels])
+        again = vae.encode(pixels).latent_dist
+        after = vae.decode(again.mode()).sample
+    torch.testing.assert_close(after, before)
+    channels = again.mean.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(channels.std(dim=1), torch.ones(len(channels), dtype=torch.float64))
+    size = posterior.mean.transpose(0, 1).flatten(1).std(dim=1)[None, :, None, None, None]
+    torch.testing.assert_close(again.std, posterior.std / size)
+
+
+def test_missing_steps_and_other_configurations_are_refused(root, tmp_path):
+    with pytest.raises(TrainingError, match="holds no latents"):
+        run(dataclasses.replace(BASE, latents_folder="none"), root, device="cpu")
+    with pytest.raises(TrainingError, match="no drawn clips"):
+        run(VAERun("vae", ("clips",), VAE, OPTIMISER, steps=1), tmp_path, device="cpu", workers=0)
+    with pytest.raises(WeightsError, match="another configuration"):
+        run(dataclasses.replace(BASE, seed=5), root, device="cpu")
