@@ -15,7 +15,7 @@ SOURCE = Path(storyreel.__file__).parent
 
 # A module may import from its own package and from those in front of it.
 ORDER = (
-    *("errors", "geometry", "ops", "mixers", "models"),
+    *("assets", "errors", "geometry", "ops", "mixers", "models"),
     *("storyboard", "toons", "data"),
     *("sampling", "evaluation", "training"),
     *("recipes", "cli"),

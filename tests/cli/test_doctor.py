@@ -22,7 +22,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "vae").mkdir()
     (tmp_path / "vae" / "model.safetensors").write_bytes(weights)
     (tmp_path / "storyreel.json").write_text(json.dumps({"files": {"vae/model.safetensors": facts}}))
-    monkeypatch.setattr(doctor, "demo_model", lambda: tmp_path)
+    monkeypatch.setattr(doctor, "DEMO_MODEL", tmp_path)
     return tmp_path
 
 
@@ -111,5 +111,3 @@ def test_the_machine_has_cores_and_memory() -> None:
     assert machine.cores() >= 1
     total, free = machine.total_memory_bytes(), machine.available_memory_bytes()
     assert total is None or free is None or 0 < free <= total
-    peak = machine.peak_memory_mib()
-    assert peak is None or peak > 10

@@ -9,7 +9,7 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKL
 from storyreel.errors import ConfigError, StoryboardError, WeightsError
 from storyreel.models.text import encode_texts
 from storyreel.models.transformer import StoryreelTransformer3DModel
-from storyreel.sampling.model_folder import ModelInfo
+from storyreel.sampling.model_folder import ModelInfo, fastest_dtypes, multiplies_bfloat16
 from storyreel.sampling.pipeline import StoryreelPipeline, load_pipeline, save_pipeline
 from storyreel.sampling.schedulers import Solver, build_scheduler
 
@@ -156,6 +156,24 @@ def test_bfloat16_gives_nearly_the_same_first_step(saved_model, story):
         clean[dtype] = reports[0].clean
     error = (clean[torch.float32] - clean[torch.bfloat16]).norm() / clean[torch.float32].norm()
     assert error < 0.05
+
+
+def test_a_cpu_decodes_in_bfloat16_only_where_it_multiplies_in_it(tmp_path):
+    flags = tmp_path / "cpuinfo"
+    assert not multiplies_bfloat16(flags)
+    for line, expected in [
+        ("flags : sse avx512f", False),
+        ("flags : avx512_bf16 sse", True),
+        ("flags : amx_bf16", True),
+    ]:
+        flags.write_text(line)
+        assert multiplies_bfloat16(flags) is expected
+
+
+def test_what_decides_the_story_is_float32_on_a_cpu(saved_model):
+    loaded = load_pipeline(saved_model)
+    assert loaded.transformer.dtype == loaded.text_encoder.dtype == torch.float32
+    assert fastest_dtypes(torch.device("cuda"))["transformer"] == torch.bfloat16
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

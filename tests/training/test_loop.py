@@ -12,7 +12,7 @@ from storyreel.training.optimiser import MasterAdamW
 RUN = DrawRun("any", None)
 
 
-def start(tmp_path, one_step, clock, steps=5):
+def start(tmp_path, one_step, minutes=None, steps=5):
     layer = nn.Linear(2, 2)
     optimiser = MasterAdamW(layer.named_parameters(), OptimiserConfig())
 
@@ -20,7 +20,7 @@ def start(tmp_path, one_step, clock, steps=5):
         layer(torch.ones(1, 2)).sum().backward()
         return one_step(step)
 
-    done = train_steps(RUN, tmp_path, optimiser, whole_step, steps=steps, clock=clock, report=silent)
+    done = train_steps(RUN, tmp_path, optimiser, whole_step, steps=steps, clock=Clock(minutes), report=silent)
     return done, optimiser.steps
 
 
@@ -29,10 +29,10 @@ def test_a_limit_stops_and_another_call_goes_on(tmp_path):
         time.sleep(0.05)
         return {"loss": torch.tensor(1.0)}
 
-    done, steps = start(tmp_path, slow, Clock(0.1 / 60), steps=50)
+    done, steps = start(tmp_path, slow, 0.3 / 60, steps=50)
     assert not done
     assert 1 <= steps < 50
-    done, again = start(tmp_path, lambda step: {"loss": torch.tensor(1.0)}, Clock(), steps=50)
+    done, again = start(tmp_path, lambda step: {"loss": torch.tensor(1.0)}, steps=50)
     assert done
     assert again == 50
 
@@ -50,5 +50,5 @@ def test_annealing_follows_the_scarcer_of_steps_and_time():
 
 def test_divergence_is_told_and_not_saved(tmp_path):
     with pytest.raises(TrainingError, match="diverged at step 0"):
-        start(tmp_path, lambda step: {"loss": torch.tensor(float("nan"))}, Clock())
+        start(tmp_path, lambda step: {"loss": torch.tensor(float("nan"))})
     assert not (tmp_path / "position.json").exists()

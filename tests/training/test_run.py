@@ -121,6 +121,8 @@ def test_log_has_finite_losses(root):
     lines = [json.loads(line) for line in (root / "base" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 2]
     assert all(0 < line["loss"] < 100 for line in lines)
+    assert (root / "base" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not (root / "latents" / "curves.png").exists()
 
 
 def test_packed_model_generates_and_is_judged(root):

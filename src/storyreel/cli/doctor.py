@@ -17,7 +17,8 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
-from storyreel.cli.machine import available_memory_bytes, cores, demo_model, total_memory_bytes
+from storyreel.assets import DEMO_MODEL
+from storyreel.cli.machine import available_memory_bytes, cores, total_memory_bytes
 
 State = Literal["ok", "missing", "off"]
 GIB = 2**30
@@ -198,9 +199,9 @@ def _video() -> Iterator[Check]:
 def _demo_weights() -> Iterator[Check]:
     remedy = "install storyreel again: pip install --force-reinstall --no-deps ."
     try:
-        size, files = check_weights(demo_model())
+        size, files = check_weights(DEMO_MODEL)
     except (OSError, ValueError, KeyError) as error:
-        yield Check("demo model", "missing", f"{demo_model()}: {error}", remedy, needed=True)
+        yield Check("demo model", "missing", f"{DEMO_MODEL}: {error}", remedy, needed=True)
     else:
         yield Check("demo model", "ok", f"{files} files of weights, {size / 1e6:.1f} MB, hashes agree", needed=True)
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from storyreel.cli.machine import cores, demo_model, demo_probe
-from storyreel.cli.progress import Counter, PlainProgress, TerminalProgress, open_progress
+from storyreel.assets import DEMO_MODEL, DEMO_PROBE
+from storyreel.cli.machine import cores
+from storyreel.cli.progress import Counter, open_progress
 from storyreel.errors import ConfigError, refusal
 from storyreel.geometry import SEGMENT_SECONDS, STAGE_SECONDS
 from storyreel.recipes.demo import TEST_SEED
+from storyreel.sampling.progress import Progress
 
 if TYPE_CHECKING:
     from storyreel.evaluation.judge import Judgement
@@ -77,7 +79,7 @@ def run(options: Evaluate) -> None:
     print(text)
 
 
-def _judge(options: Evaluate, progress: PlainProgress | TerminalProgress) -> Judgement:
+def _judge(options: Evaluate, progress: Progress) -> Judgement:
     progress.stage("load the libraries")
     from storyreel.data.clip_config import ClipConfig
     from storyreel.evaluation.judge import judge
@@ -88,9 +90,9 @@ def _judge(options: Evaluate, progress: PlainProgress | TerminalProgress) -> Jud
     from storyreel.sampling.schedulers import solver_of
 
     progress.stage("load the model")
-    folder = options.model or demo_model()
+    folder = options.model or DEMO_MODEL
     pipeline = load_pipeline(folder, choose_device(options.device))
-    probe = load_probe(options.probe or demo_probe())
+    probe = load_probe(options.probe or DEMO_PROBE)
     probe.to(pipeline.device)  # pyright: ignore[reportArgumentType] (diffusers wraps `to` without its self)
     info = ModelInfo.read(folder)
     own = info.sampling

@@ -1,22 +1,9 @@
-"""What the command line asks the operating system: cores, memory, and where the bundled model lies."""
+"""What the command line asks the operating system: cores and memory."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-
-import storyreel
-
-
-def demo_model() -> Path:
-    """Folder of the model that storyreel ships."""
-    return Path(storyreel.__file__).parent / "assets" / "demo"
-
-
-def demo_probe() -> Path:
-    """Folder of the probe that storyreel ships, which reads places and characters in the demo model's videos."""
-    return Path(storyreel.__file__).parent / "assets" / "probe"
 
 
 def cores() -> int:
@@ -24,16 +11,6 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def peak_memory_mib() -> int | None:
-    """The most memory that this process has held so far in MiB, None where the system does not tell (Windows)."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 2**20) if sys.platform == "darwin" else round(peak / 2**10)
 
 
 def total_memory_bytes() -> int | None:

@@ -39,7 +39,11 @@ class Command:
 
 
 COMMANDS = {
-    "generate": Command(generate.Generate, generate.run, "Nothing half-made is left; the same line begins again."),
+    "generate": Command(
+        generate.Generate,
+        generate.run,
+        "Nothing half-made is left, but what --keep-partial asks for. The same line begins again.",
+    ),
     "toons": Command(toons.Toons, toons.run, "Whole stories stay; the same line draws those that are missing."),
     "train": Command(train.Train, train.run, "Everything so far is saved; the same line goes on."),
     "evaluate": Command(evaluate.Evaluate, evaluate.run, "Nothing is kept; the same line begins again."),

@@ -12,7 +12,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from storyreel.cli.machine import peak_memory_mib
+from storyreel.sampling.memory import process_peak_mib
+from storyreel.sampling.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -81,7 +82,7 @@ class StageClock:
 
 
 def _peak() -> str:
-    peak = peak_memory_mib()
+    peak = process_peak_mib()
     return "" if peak is None else f"peak {peak} MiB"
 
 
@@ -208,7 +209,7 @@ class _Live:
 class Counter:
     """Advances a progress to a count that is told from the stage's start, as in "12 are done"."""
 
-    def __init__(self, progress: TerminalProgress | PlainProgress) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._done = 0
 

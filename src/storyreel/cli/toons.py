@@ -49,7 +49,8 @@ def run(options: Toons) -> int:
 
         def report(done: int, _stories: int) -> None:
             nonlocal counted
-            progress.advance(done - counted)
+            if done > counted:
+                progress.advance(done - counted)
             counted = done
 
         written = write_stories(

@@ -9,8 +9,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from storyreel.cli.progress import Counter, PlainProgress, TerminalProgress, open_progress
+from storyreel.cli.progress import Counter, open_progress
 from storyreel.recipes import RECIPES, get_recipe
+from storyreel.sampling.progress import Progress
 
 NOTE_EVERY_SECONDS = 30.0
 
@@ -63,7 +64,7 @@ def run(options: Train) -> None:
 class Reporter:
     """Turns a run's reports (name, steps done, steps, numbers) into progress, with the numbers now and then."""
 
-    def __init__(self, progress: TerminalProgress | PlainProgress) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._name = ""
         self._counter = Counter(progress)

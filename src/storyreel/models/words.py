@@ -37,10 +37,10 @@ garden yard backyard lawn park meadow field
 street road alley avenue lane sidewalk pavement town city
 beach shore seaside coast seashore
 forest wood jungle woodland
-house home cottage hut cabin building
+house home cottage cabin building
 pie tart pastry flan
 cheese cheddar
-cake cupcake dessert muffin
+cake cupcake dessert muffin treat snack food meal lunch dinner breakfast supper
 fish salmon tuna trout goldfish
 ball football basketball beachball
 book novel notebook diary magazine
@@ -50,7 +50,6 @@ umbrella parasol
 key latchkey
 drum drums bongo tambourine
 apple fruit pear
-food meal snack treat lunch dinner breakfast supper
 table desk counter worktop
 chair stool armchair seat bench
 sofa couch settee
@@ -107,20 +106,37 @@ pink magenta
 brown tan chestnut hazel chocolate
 grey gray silver ash
 white snowy ivory pale
-black ebony jet
+black dark ebony jet
 big large huge giant enormous
 small little tiny wee
 quick fast swift rapid speedy
 quickly fast swiftly rapidly hastily
 slowly gently lazily
 then next afterwards later
-toward towards
+to toward towards
 beside next near by alongside
 behind after
 in inside into within
 on onto upon atop
 camera view shot
-while whilst as
+while whilst as when
+he his him himself
+she her hers herself
+it its itself
+they them their themselves
+everybody everyone all
+nobody none
+begin start commence
+end finish stop
+say speak shout yell call tell
+enjoy like love
+shed hut shack
+boat ship
+tent camp
+sea ocean water
+surprise shock amazement
+sad sorrowful
+but and yet
 one 1 single
 two 2 both pair
 three 3
@@ -132,7 +148,7 @@ hide hid hidden; sit sat; stand stood; sleep slept; go went gone; come came; see
 throw threw thrown; steal stole stolen; leave left; make made; put put; hit hit; bring brought; think thought;
 ring rang rung; sing sang sung; fly flew flown; creep crept; keep kept; lie lay lain; lay laid; bite bit bitten;
 spring sprang sprung; swim swam swum; wake woke woken; begin began begun; break broke broken; drive drove driven;
-flee fled; feel felt; get got gotten; have had; be was been; do did done; ride rode ridden; rise rose risen;
+flee fled; feel felt; get got gotten; have had; be was were been; do did done; ride rode ridden; rise rose risen;
 shake shook shaken; shut shut; slide slid; spin spun; sweep swept; tell told; wear wore worn; weep wept; hear heard;
 know knew known; lead led; lose lost; meet met; read read; sell sold; send sent
 """

@@ -29,7 +29,7 @@ def sample_latents(
     max_text_tokens: int,
     seed: int = 0,
 ) -> Tensor:
-    """Latents `[N, F, C, H, W]`, float32 on the model's device; video n has the noise of seed + n, as `pipeline` draws it.
+    """Latents `[N, F, C, H, W]`, float32 on the model's device; video n has `pipeline`'s noise of seed + n.
 
     texts: each video's, one a segment, scene marks written out. GeometryError where the videos differ in length.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from storyreel.sampling.schedulers import Scheduler, SolverName
 
 INFO_FILE = "storyreel.json"
 PIPELINE_CLASS = "StoryreelPipeline"
+CPU_FACTS = Path("/proc/cpuinfo")
+MODELS: tuple[str, ...] = ("text_encoder", "transformer", "vae")
 PARTS = ("tokenizer", "text_encoder", "transformer", "vae", "scheduler")
 HASHED_BYTES = 2**28
 """Weights above this size (256 MiB) are checked by their size alone: hashing them would take seconds."""
@@ -113,13 +115,34 @@ def check_folder(folder: Path) -> None:
             raise WeightsError(f"{path} is damaged: its SHA-256 is not the one in {INFO_FILE}. {_remedy()}")
 
 
-def load_parts(folder: Path, dtype: torch.dtype, on_part: Callable[[str], None]) -> dict[str, Any]:
-    """The five parts of a model folder by name, weights in `dtype` on the CPU. WeightsError where one is amiss."""
+def load_parts(folder: Path, dtypes: Mapping[str, torch.dtype], on_part: Callable[[str], None]) -> dict[str, Any]:
+    """The five parts of a model folder by name, in their `dtypes`, on the CPU. WeightsError where one is amiss."""
     loaded: dict[str, Any] = {}
     for part in PARTS:
-        loaded[part] = _load_part(folder / part, part, dtype)
+        loaded[part] = _load_part(folder / part, part, dtypes.get(part, torch.float32))
         on_part(part)
     return loaded
+
+
+def fastest_dtypes(device: torch.device) -> dict[str, torch.dtype]:
+    """The dtype of each model where the user names none: bfloat16 on a GPU, float32 on a CPU.
+
+    A CPU that multiplies in bfloat16 decodes in it. Measured on one core of an EPYC with avx512_bf16, demo sizes: the
+    VAE's decoder takes 0.14 s instead of 0.37 s a frame, the transformer 1.6 s instead of 1.9 s a pass, too little.
+    """
+    if device.type != "cpu":
+        return dict.fromkeys(MODELS, torch.bfloat16)
+    decoding = torch.bfloat16 if multiplies_bfloat16(CPU_FACTS) else torch.float32
+    return {**dict.fromkeys(MODELS, torch.float32), "vae": decoding}
+
+
+def multiplies_bfloat16(cpu_facts: Path) -> bool:
+    """Whether the processor has instructions for it, from Linux's list of flags; False where there is no such list."""
+    try:
+        flags = set(cpu_facts.read_text(encoding="utf-8").split())
+    except OSError:
+        return False
+    return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
 def weight_facts(folder: Path) -> dict[str, FileFacts]:

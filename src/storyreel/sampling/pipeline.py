@@ -28,7 +28,15 @@ from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.models.vae import decode_stream
 from storyreel.sampling.contact_sheet import LatentRGB, to_uint8
 from storyreel.sampling.guidance import guidance_scales, guided
-from storyreel.sampling.model_folder import ModelInfo, SamplingDefaults, check_folder, load_parts, weight_facts
+from storyreel.sampling.model_folder import (
+    MODELS,
+    ModelInfo,
+    SamplingDefaults,
+    check_folder,
+    fastest_dtypes,
+    load_parts,
+    weight_facts,
+)
 from storyreel.sampling.schedulers import Scheduler, Solver, SolverName, initial_noise, solver_of
 from storyreel.storyboard.schema import Storyboard
 
@@ -174,7 +182,7 @@ def load_pipeline(
     *,
     on_part: Callable[[str], None] = lambda part: None,
 ) -> StoryreelPipeline:
-    """The pipeline of a model folder, in eval mode. dtype None: float32 on a CPU, else bfloat16.
+    """The pipeline of a model folder, in eval mode. dtype None: what is fastest on the device (`fastest_dtypes`).
 
     `on_part` is called with the name of each of the five parts when it is loaded. WeightsError, one line, where the
     folder or a file of it is missing, damaged, cut short or of another model.
@@ -182,10 +190,9 @@ def load_pipeline(
     folder = Path(folder)
     check_folder(folder)
     device = torch.device(device)
-    if dtype is None:
-        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    pipeline = StoryreelPipeline(**load_parts(folder, dtype, on_part))
-    for part in ("text_encoder", "transformer", "vae"):
+    dtypes = fastest_dtypes(device) if dtype is None else dict.fromkeys(MODELS, dtype)
+    pipeline = StoryreelPipeline(**load_parts(folder, dtypes, on_part))
+    for part in MODELS:
         getattr(pipeline, part).eval().requires_grad_(False)
     return pipeline.to(device)
 

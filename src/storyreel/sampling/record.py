@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 import storyreel
+from storyreel.sampling.memory import process_peak_mib
 from storyreel.sampling.video import output_error
 
 LIBRARIES = ("torch", "diffusers", "transformers", "tokenizers", "safetensors", "av", "numpy")
@@ -39,12 +39,8 @@ def versions() -> dict[str, str]:
 
 def peak_memory_mib(device: torch.device) -> dict[str, int]:
     """The most memory held so far: by this process, and on a GPU; what the system does not tell is left out."""
-    found: dict[str, int] = {}
-    if sys.platform != "win32":
-        import resource
-
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        found["memory"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+    process = process_peak_mib()
+    found = {} if process is None else {"memory": process}
     if device.type == "cuda":
         found["gpu"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
     return found

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 import storyreel
+from storyreel.assets import DEMO_MODEL
 from storyreel.errors import ConfigError, OutputError, StoryboardError, refusal
 from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS, STAGE_SECONDS, PixelShape, TokenLayout
 from storyreel.sampling.contact_sheet import latent_thumbnails, middle_frames, save_contact_sheet
@@ -31,7 +32,6 @@ from storyreel.storyboard.lint import lint_storyboard
 from storyreel.storyboard.reader import read_storyboard
 from storyreel.storyboard.schema import Storyboard
 
-DEMO_MODEL = Path(storyreel.__file__).parent / "assets" / "demo"
 LARGEST_SEED = 2**63 - 1
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS
-from storyreel.toons.poses import smooth
 from storyreel.toons.script import Camera
+from storyreel.toons.stance import smooth
 
 FRAMES_PER_SEGMENT = FRAMES_PER_SECOND * SEGMENT_SECONDS
 
@@ -35,17 +35,20 @@ class View:
 
 
 def segment_and_seconds(frame: int) -> tuple[int, float]:
-    """(segment, seconds into it) of a frame. Frame 0 opens segment 0; frames 48 i + 1 to 48 i + 48 belong to segment i."""
+    """(segment, seconds into it). Frame 0 opens segment 0; frames 48 i + 1 to 48 i + 48 belong to segment i."""
     if frame == 0:
         return 0, 0.0
     segment = (frame - 1) // FRAMES_PER_SEGMENT
     return segment, (frame - segment * FRAMES_PER_SEGMENT) / FRAMES_PER_SECOND
 
 
-def view_at(camera: Camera, seconds: float, stage_width: float, aspect: float, actor_x: Callable[[float], float | None]) -> View:
+def view_at(
+    camera: Camera, seconds: float, stage_width: float, aspect: float, actor_x: Callable[[float], float | None]
+) -> View:
     """The view at a time of a segment.
 
-    `aspect` is the frame's width by its height, `actor_x` the first character's x at a time (None when off stage), which a
+    `aspect` is the frame's width by its height, `actor_x` the first character's x at a time (None when off stage),
+    which a
     following camera keeps in the middle. Where the stage is narrower than the view the camera moves closer.
     """
     share = smooth(seconds / SEGMENT_SECONDS)

@@ -1,6 +1,7 @@
 """The characters: how each species is built, and how a body is drawn in a pose.
 
-A figure stands at (0, 0), y runs down, and faces right; who faces left is mirrored by its matrix. Lengths are stage units.
+A figure stands at (0, 0), y runs down, and faces right; who faces left is mirrored by its matrix. Lengths are stage
+units.
 """
 
 from __future__ import annotations
@@ -11,40 +12,14 @@ from dataclasses import dataclass
 
 import skia
 
+from storyreel.toons.builds import BUILD, Build
 from storyreel.toons.catalogue import HEIGHT
 from storyreel.toons.faces import draw_head
 from storyreel.toons.palette import RGB, colour_of, darker, lighter, mix
-from storyreel.toons.pen import Pen, Point, blob, crescent, mirrored
-from storyreel.toons.poses import SIDE, Pose
+from storyreel.toons.pen import Pen
 from storyreel.toons.script import Character, Species
-
-
-@dataclass(frozen=True)
-class Build:
-    """The measures of a species, standing: distances above the ground, half sizes (rx, ry) of ellipses."""
-
-    head_y: float
-    head: Point
-    body_y: float
-    body: Point
-    leg: float
-    arm: float
-    limb: float
-    hand: float
-    foot: Point
-    hips: float
-    collar: Point
-    eye: tuple[float, float, float, float]
-    """(x, y) of the right eye from the middle of the head, then (rx, ry)."""
-
-
-BUILD: dict[Species, Build] = {
-    "cat": Build(0.328, (0.124, 0.102), 0.158, (0.074, 0.086), 0.082, 0.115, 0.034, 0.029, (0.048, 0.026), 0.042, (0.064, 0.080), (0.044, -0.022, 0.037, 0.048)),
-    "mouse": Build(0.172, (0.084, 0.071), 0.082, (0.049, 0.052), 0.046, 0.070, 0.022, 0.020, (0.033, 0.018), 0.025, (0.047, 0.058), (0.031, -0.018, 0.026, 0.036)),
-    "dog": Build(0.362, (0.112, 0.108), 0.176, (0.090, 0.100), 0.090, 0.130, 0.042, 0.034, (0.054, 0.030), 0.050, (0.072, 0.090), (0.042, -0.034, 0.035, 0.046)),
-    "rabbit": Build(0.290, (0.098, 0.088), 0.138, (0.070, 0.078), 0.072, 0.105, 0.032, 0.027, (0.060, 0.025), 0.040, (0.058, 0.074), (0.038, -0.016, 0.033, 0.046)),
-    "duck": Build(0.286, (0.092, 0.088), 0.134, (0.094, 0.084), 0.066, 0.105, 0.040, 0.030, (0.050, 0.020), 0.040, (0.062, 0.070), (0.034, -0.026, 0.032, 0.046)),
-}  # fmt: skip
+from storyreel.toons.shapes import Point, blob, crescent, mirrored
+from storyreel.toons.stance import SIDE, Pose
 
 SKIN: RGB = (255, 190, 170)
 BEAK: RGB = (255, 150, 30)
@@ -127,7 +102,10 @@ class Figure:
         """Middle of the collar in figure units."""
         build = self.build
         share = 0.35
-        return (self.head[0] * share, -(build.head_y - build.head[1] * 0.94) + self.sink * 1.0 + self.pose.head_y * self.height * share)
+        return (
+            self.head[0] * share,
+            -(build.head_y - build.head[1] * 0.94) + self.sink * 1.0 + self.pose.head_y * self.height * share,
+        )
 
     @property
     def bib(self) -> Point:
@@ -144,11 +122,16 @@ class Figure:
     def hand(self, near: bool) -> Point:
         """Where a hand is, in figure units."""
         pose = self.pose
-        x, y, on_face = (pose.near_x, pose.near_y, pose.near_on_face) if near else (pose.far_x, pose.far_y, pose.far_on_face)
+        x, y, on_face = (
+            (pose.near_x, pose.near_y, pose.near_on_face) if near else (pose.far_x, pose.far_y, pose.far_on_face)
+        )
         sx, sy = self.shoulder(near)
         outward = (1 - abs(pose.turn)) * (-1 if near else 1)
         arm = self.build.arm
-        free = (sx + arm * (x * (abs(pose.turn) if on_face == 0 else 1) + abs(x) * outward * 0.6 + 0.22 * outward), sy + arm * y)
+        free = (
+            sx + arm * (x * (abs(pose.turn) if on_face == 0 else 1) + abs(x) * outward * 0.6 + 0.22 * outward),
+            sy + arm * y,
+        )
         if on_face <= 0:
             return free
         hx, hy = self.head
@@ -169,7 +152,7 @@ class Figure:
 
 
 def draw_figure(pen: Pen, figure: Figure, arms: str = "all") -> None:
-    """The whole character; with `arms` "behind" all but the front arms, with "front" only these (a held thing lies between)."""
+    """The whole character; `arms` "behind": all but the front arms; "front": only these (a held thing lies between)."""
     pen.canvas.save()
     pen.canvas.concat(figure.matrix)
     outline, pen.outline = pen.outline, pen.outline * (0.8 if figure.look.species == "mouse" else 1.0)
@@ -220,7 +203,11 @@ def _arm(pen: Pen, figure: Figure, near: bool) -> None:
     pen.oval(end[0], end[1], build.hand, build.hand * 0.94, hand)
     thumb = 0.6 * build.hand
     if look.species != "duck":
-        pen.line([(end[0] + 0.2 * build.hand, end[1] + 0.1 * thumb), (end[0] + 0.75 * build.hand, end[1] + 0.2 * thumb)], pen.ink or look.dark, pen.outline * 0.6)
+        pen.line(
+            [(end[0] + 0.2 * build.hand, end[1] + 0.1 * thumb), (end[0] + 0.75 * build.hand, end[1] + 0.2 * thumb)],
+            pen.ink or look.dark,
+            pen.outline * 0.6,
+        )
 
 
 def _leg(pen: Pen, figure: Figure, near: bool) -> None:
@@ -242,15 +229,45 @@ def _leg(pen: Pen, figure: Figure, near: bool) -> None:
 
 def _webbed(pen: Pen, x: float, y: float, size: Point) -> None:
     rx, ry = size
-    pen.polygon([(x - rx * 0.8, y + ry), (x - rx * 0.1, y - ry), (x + rx, y + ry * 0.5), (x + rx * 0.75, y + ry), (x + rx * 0.3, y + ry * 0.7), (x, y + ry)], BEAK)
+    pen.polygon(
+        [
+            (x - rx * 0.8, y + ry),
+            (x - rx * 0.1, y - ry),
+            (x + rx, y + ry * 0.5),
+            (x + rx * 0.75, y + ry),
+            (x + rx * 0.3, y + ry * 0.7),
+            (x, y + ry),
+        ],
+        BEAK,
+    )
 
 
 @functools.lru_cache(maxsize=16)
 def _body_path(species: Species) -> skia.Path:
     rx, ry = BUILD[species].body
     if species == "duck":
-        return blob([(rx * 0.2, -ry * 1.1), (rx * 0.95, -ry * 0.5), (rx * 1.05, ry * 0.7), (0, ry * 1.35), (-rx * 1.1, ry * 0.7), (-rx * 0.95, -ry * 0.5), (-rx * 0.3, -ry * 1.1)])
-    return blob(mirrored([(0.0, -ry * 1.25), (rx * 0.85, -ry * 1.1), (rx * 1.02, ry * 0.05), (rx * 1.22, ry * 0.95), (rx * 0.5, ry * 1.25)]))
+        return blob(
+            [
+                (rx * 0.2, -ry * 1.1),
+                (rx * 0.95, -ry * 0.5),
+                (rx * 1.05, ry * 0.7),
+                (0, ry * 1.35),
+                (-rx * 1.1, ry * 0.7),
+                (-rx * 0.95, -ry * 0.5),
+                (-rx * 0.3, -ry * 1.1),
+            ]
+        )
+    return blob(
+        mirrored(
+            [
+                (0.0, -ry * 1.25),
+                (rx * 0.85, -ry * 1.1),
+                (rx * 1.02, ry * 0.05),
+                (rx * 1.22, ry * 0.95),
+                (rx * 0.5, ry * 1.25),
+            ]
+        )
+    )
 
 
 @functools.lru_cache(maxsize=16)
@@ -303,13 +320,30 @@ def _tail(pen: Pen, figure: Figure) -> None:
         pen.oval(root[0] - rx * 0.35, root[1] + ry * 0.1, rx * 0.48, rx * 0.48, look.light)
     elif species == "duck":
         tip = root[1] - ry * (0.75 + 0.15 * swing)
-        pen.inked(blob([(root[0] + rx * 0.5, root[1] - ry * 0.7), (root[0] - rx * 0.5, tip), (root[0] - rx * 0.95, tip - ry * 0.35), (root[0] - rx * 0.6, root[1]), (root[0] + rx * 0.4, root[1] + ry * 0.5)]), look.fur)
+        pen.inked(
+            blob(
+                [
+                    (root[0] + rx * 0.5, root[1] - ry * 0.7),
+                    (root[0] - rx * 0.5, tip),
+                    (root[0] - rx * 0.95, tip - ry * 0.35),
+                    (root[0] - rx * 0.6, root[1]),
+                    (root[0] + rx * 0.4, root[1] + ry * 0.5),
+                ]
+            ),
+            look.fur,
+        )
     else:
         size = {"cat": (2.3, 2.4), "mouse": (2.5, 1.3), "dog": (1.25, 1.35)}[species]
         end = (root[0] - rx * size[0] * (0.75 + 0.1 * swing), root[1] - ry * (size[1] * 0.72 + 0.45 * swing))
         path = skia.Path()
         path.moveTo(*root)
-        path.cubicTo(root[0] - rx * size[0] * 0.75, root[1] + ry * 0.55, end[0] + rx * 0.75, end[1] + ry * (1.1 - 0.4 * swing), *end)
+        path.cubicTo(
+            root[0] - rx * size[0] * 0.75,
+            root[1] + ry * 0.55,
+            end[0] + rx * 0.75,
+            end[1] + ry * (1.1 - 0.4 * swing),
+            *end,
+        )
         width = build.limb * {"cat": 0.78, "mouse": 0.5, "dog": 0.8}[species]
         pen.hose(path, SKIN if species == "mouse" else look.fur, width)
         if species != "mouse":

@@ -39,9 +39,10 @@ _LEAVES = ("leaf", "fir", "autumn")
 class FurnitureSpec:
     """Size and use of a kind of furniture.
 
-    `bottom` is the y of its foot (of its lower edge when it hangs on the wall). `surface` is the y of a top on which props
-    can stand (use it as `PropBeat.y`). `seat` is the y of a seat: who sits (or sleeps, on a bed) within half the width of it
-    sits up there. Who sits or eats within half the width of a table does so behind the table. `bell` is (dx, y) of a bell.
+    `bottom` is the y of its foot (of its lower edge when it hangs on the wall). `surface` is the y of a top on which
+    props can stand (use it as `PropBeat.y`). `seat` is the y of a seat: who sits or sleeps within half the width of it
+    does so up there. Who sits or eats within half the width of a table does so behind it, who sits, laughs or waves at
+    a bath sits in it. `bell` is (dx, y) of a bell.
     """
 
     width: float
@@ -66,7 +67,9 @@ SPECS: dict[str, FurnitureSpec] = {
     "window": FurnitureSpec(0.40, 0.34, "wall", 0.46, _WOOD),
     "picture": FurnitureSpec(0.22, 0.19, "wall", 0.40, _ANY),
     "clock": FurnitureSpec(0.17, 0.17, "wall", 0.32, _ANY),
-    "door": FurnitureSpec(0.34, 0.56, "wall", 0.68, ("brown", "honey", "white", "red", "blue", "green", "teal"), bell=(0.23, 0.44)),
+    "door": FurnitureSpec(
+        0.34, 0.56, "wall", 0.68, ("brown", "honey", "white", "red", "blue", "green", "teal"), bell=(0.23, 0.44)
+    ),
     "mouse hole": FurnitureSpec(0.21, 0.23, "wall", 0.69, ("brown",), "small"),
     # standing in several rooms
     "lamp": FurnitureSpec(0.20, 0.54, colours=_CLOTH),
@@ -96,16 +99,24 @@ SPECS: dict[str, FurnitureSpec] = {
     "towel rail": FurnitureSpec(0.26, 0.24, "wall", 0.52, _CLOTH),
     "laundry basket": FurnitureSpec(0.28, 0.27, "front", _FRONT, ("honey", "brown", "white", "pink"), "small"),
     # garden
-    "flowerbed": FurnitureSpec(0.50, 0.24, "front", 0.80, ("red", "yellow", "purple", "pink", "blue", "white"), "small"),
+    "flowerbed": FurnitureSpec(
+        0.50, 0.24, "front", 0.80, ("red", "yellow", "purple", "pink", "blue", "white"), "small"
+    ),
     "shed": FurnitureSpec(0.54, 0.54, colours=("brown", "red", "green", "blue", "honey"), hides="everyone"),
     "bush": FurnitureSpec(0.50, 0.38, "front", _FRONT, _LEAVES, "everyone"),
     "apple tree": FurnitureSpec(0.60, 0.68, colours=_LEAVES),
     "bench": FurnitureSpec(0.52, 0.28, "front", 0.80, _ANY, seat=0.69),
     "wheelbarrow": FurnitureSpec(0.40, 0.24, "front", _FRONT, ("red", "green", "blue", "yellow"), "small"),
-    "back door": FurnitureSpec(0.62, 0.66, bottom=0.70, colours=("red", "blue", "green", "yellow", "purple", "teal"), bell=(0.23, 0.46)),
+    "back door": FurnitureSpec(
+        0.62, 0.66, bottom=0.70, colours=("red", "blue", "green", "yellow", "purple", "teal"), bell=(0.23, 0.46)
+    ),
     # street
-    "house": FurnitureSpec(0.74, 0.64, bottom=0.70, colours=("red", "yellow", "blue", "cream", "pink", "teal", "green")),
-    "front door": FurnitureSpec(0.62, 0.66, bottom=0.70, colours=("red", "blue", "green", "yellow", "purple", "teal"), bell=(0.23, 0.46)),
+    "house": FurnitureSpec(
+        0.74, 0.64, bottom=0.70, colours=("red", "yellow", "blue", "cream", "pink", "teal", "green")
+    ),
+    "front door": FurnitureSpec(
+        0.62, 0.66, bottom=0.70, colours=("red", "blue", "green", "yellow", "purple", "teal"), bell=(0.23, 0.46)
+    ),
     "shop": FurnitureSpec(0.70, 0.58, bottom=0.70, colours=_CLOTH),
     "lamp post": FurnitureSpec(0.18, 0.70, bottom=0.78, colours=("green", "blue", "brown", "purple")),
     "letter box": FurnitureSpec(0.18, 0.34, "front", 0.80, ("red", "yellow", "blue", "green"), "small"),
@@ -130,16 +141,39 @@ SPECS: dict[str, FurnitureSpec] = {
 _ROOM_KINDS = ("window", "picture", "clock", "door", "mouse hole", "lamp", "plant")
 
 FURNITURE_OF: dict[PlaceKind, tuple[str, ...]] = {
-    "kitchen": ("stove", "fridge", "table", "sink", "cupboard", "window", "picture", "clock", "door", "mouse hole", "plant"),
+    "kitchen": (
+        "stove",
+        "fridge",
+        "table",
+        "sink",
+        "cupboard",
+        "window",
+        "picture",
+        "clock",
+        "door",
+        "mouse hole",
+        "plant",
+    ),
     "living room": ("sofa", "television", "bookcase", "armchair", "fireplace", *_ROOM_KINDS),
     "bedroom": ("bed", "wardrobe", "bedside table", "toy chest", "mirror", *_ROOM_KINDS),
-    "bathroom": ("bath", "toilet", "basin", "mirror", "towel rail", "laundry basket", "window", "door", "mouse hole", "plant"),
+    "bathroom": (
+        "bath",
+        "toilet",
+        "basin",
+        "mirror",
+        "towel rail",
+        "laundry basket",
+        "window",
+        "door",
+        "mouse hole",
+        "plant",
+    ),
     "garden": ("flowerbed", "shed", "bush", "apple tree", "bench", "wheelbarrow", "back door"),
     "street": ("house", "front door", "shop", "lamp post", "letter box", "car", "tree", "bench"),
     "beach": ("parasol", "palm", "sandcastle", "deck chair", "boat", "rock"),
     "forest": ("pine", "oak", "mushroom", "log", "stump", "tent", "bush", "rock"),
 }
-"""Kinds that a place may hold. Besides them every garden has a fence, street a road, beach a sea and forest far trees."""
+"""Kinds that a place may hold. Besides, every garden has a fence, street a road, beach a sea and forest far trees."""
 
 LANDMARKS: dict[PlaceKind, tuple[str, ...]] = {
     "kitchen": ("stove", "fridge", "table", "sink"),
@@ -154,7 +188,9 @@ LANDMARKS: dict[PlaceKind, tuple[str, ...]] = {
 """Kinds that make a place unmistakable: keep one in every view."""
 
 WALL_COLOURS: dict[PlaceKind, tuple[str, ...]] = {
-    **dict.fromkeys(("kitchen", "living room", "bedroom", "bathroom"), ("rose", "sky", "mint", "lemon", "lilac", "peach", "teal")),
+    **dict.fromkeys(
+        ("kitchen", "living room", "bedroom", "bathroom"), ("rose", "sky", "mint", "lemon", "lilac", "peach", "teal")
+    ),
     **dict.fromkeys(("garden", "street", "beach", "forest"), ("sky", "rose", "mint", "lemon", "lilac", "peach")),
 }
 """Indoors the wallpaper; outdoors the sky."""
@@ -171,7 +207,9 @@ FLOOR_COLOURS: dict[PlaceKind, tuple[str, ...]] = {
 }
 
 PATTERNS: dict[PlaceKind, tuple[str, ...]] = {
-    **dict.fromkeys(("kitchen", "living room", "bedroom", "bathroom"), ("plain", "stripes", "dots", "checks", "diamonds", "hearts")),
+    **dict.fromkeys(
+        ("kitchen", "living room", "bedroom", "bathroom"), ("plain", "stripes", "dots", "checks", "diamonds", "hearts")
+    ),
     **dict.fromkeys(("garden", "street", "beach", "forest"), ("plain", "hills", "peaks")),
 }
 """Indoors the wallpaper's; outdoors what stands on the horizon."""
@@ -182,10 +220,10 @@ MAX_BITES = 4
 
 PROP_SIZE: dict[PropKind, tuple[float, float]] = {
     "pie": (0.22, 0.13), "cheese": (0.18, 0.13), "ball": (0.15, 0.15), "book": (0.20, 0.15), "cake": (0.20, 0.19),
-    "fish": (0.22, 0.11), "flower": (0.12, 0.22), "balloon": (0.16, 0.36), "umbrella": (0.32, 0.34), "key": (0.17, 0.09),
-    "drum": (0.19, 0.15), "apple": (0.12, 0.14),
+    "fish": (0.22, 0.11), "flower": (0.12, 0.22), "balloon": (0.16, 0.36), "umbrella": (0.32, 0.34),
+    "key": (0.17, 0.09), "drum": (0.19, 0.15), "apple": (0.12, 0.14),
 }  # fmt: skip
-"""Width and height. A prop's (x, y) is the middle of its lower edge: y = FEET_Y on the ground, y = surface on furniture."""
+"""Width and height. (x, y) of a prop is the middle of its lower edge: y = FEET_Y on the ground, or a surface."""
 
 
 def spec_of(kind: str) -> FurnitureSpec:

@@ -4,9 +4,9 @@ Plots are written in a short notation, one string for three seconds:
 
     "b runin / b get F & a jump:surprised / b runout"
 
-Phases stand between slashes and follow one another; deeds joined by & happen at the same time. A deed is WHO VERB [WHAT],
-with an optional mood behind a colon. WHO is a role letter, WHAT a role letter or a thing's capital letter, or "F>a" for
-"F to a".
+Phases stand between slashes and follow one another; deeds joined by & happen at the same time. A deed is WHO VERB
+[WHAT], with an optional mood behind a colon. WHO is a role letter, WHAT a role letter or a thing's capital letter, or
+"F>a" for "F to a".
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from storyreel.toons.script import Action, Mood
 
 ACTION_OF: dict[str, Action] = {
     "in": "walk", "runin": "run", "doorin": "walk", "out": "walk", "runout": "run", "doorout": "walk",
-    "to": "walk", "runto": "run", "roam": "walk", "dash": "run", "wander": "walk", "flee": "run", "chase": "run", "race": "run",
+    "to": "walk", "runto": "run", "roam": "walk", "dash": "run", "wander": "walk", "flee": "run", "chase": "run",
+        "race": "run",
     "stand": "stand", "sit": "sit", "eat": "eat", "laugh": "laugh", "fall": "fall", "sleep": "sleep", "wave": "wave",
     "look": "look", "watch": "look", "cry": "cry", "dance": "dance", "hide": "hide", "peek": "peek", "ring": "ring",
     "get": "pick_up", "put": "put_down", "give": "give", "crash": "crash", "jump": "jump", "still": "stand",
@@ -86,3 +87,17 @@ def _parse_deed(notation: str, roles: Mapping[str, str], things: Mapping[str, st
 def names_in(phases: Phases) -> tuple[str, ...]:
     """Everybody who does something, in the order of telling."""
     return tuple(dict.fromkeys(deed.who for phase in phases for deed in phase))
+
+
+def in_order(phases: Phases) -> Phases:
+    """Entrances moved to the first phase and exits to the last, or those who make them would be in view too shortly."""
+    deeds = [list(phase) for phase in phases]
+    for phase in deeds[1:]:
+        for deed in [deed for deed in phase if deed.verb in ENTERING]:
+            phase.remove(deed)
+            deeds[0].append(deed)
+    for phase in deeds[:-1]:
+        for deed in [deed for deed in phase if deed.verb in LEAVING]:
+            phase.remove(deed)
+            deeds[-1].append(deed)
+    return tuple(tuple(phase) for phase in deeds if phase)

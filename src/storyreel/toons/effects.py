@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-from storyreel.toons.acting import Actor
 from storyreel.toons.chance import chance
-from storyreel.toons.furniture_rooms import star
 from storyreel.toons.palette import RGB
-from storyreel.toons.pen import Pen, Point, blob, curve
+from storyreel.toons.pen import Pen
+from storyreel.toons.players import Actor
 from storyreel.toons.poses import CRASH_SHARE
 from storyreel.toons.rooms import cloud
 from storyreel.toons.script import Place
+from storyreel.toons.shapes import Point, blob, curve, star
 
 GOLD: RGB = (255, 220, 60)
 TEAR: RGB = (110, 196, 250)
@@ -42,7 +42,19 @@ def draw_effects(pen: Pen, actor: Actor, story_seconds: float) -> None:
 
 
 def _drop(pen: Pen, x: float, y: float, size: float) -> None:
-    pen.inked(blob([(x, y - size * 1.9), (x + size * 0.9, y + size * 0.2), (x + size * 0.5, y + size * 0.9), (x - size * 0.5, y + size * 0.9), (x - size * 0.9, y + size * 0.2)]), TEAR, 0.7)
+    pen.inked(
+        blob(
+            [
+                (x, y - size * 1.9),
+                (x + size * 0.9, y + size * 0.2),
+                (x + size * 0.5, y + size * 0.9),
+                (x - size * 0.5, y + size * 0.9),
+                (x - size * 0.9, y + size * 0.2),
+            ]
+        ),
+        TEAR,
+        0.7,
+    )
 
 
 def _tears(pen: Pen, head: Point, size: float, seconds: float) -> None:
@@ -57,7 +69,12 @@ def _tears(pen: Pen, head: Point, size: float, seconds: float) -> None:
 def _sweat(pen: Pen, head: Point, size: float, seconds: float) -> None:
     for index, side in enumerate((-1, 1, -1)):
         share = (seconds * 1.1 + index * 0.37) % 1.0
-        _drop(pen, head[0] + side * size * (1.0 + 0.35 * share), head[1] - size * (0.6 - 0.25 * index + 0.2 * share), size * 0.12)
+        _drop(
+            pen,
+            head[0] + side * size * (1.0 + 0.35 * share),
+            head[1] - size * (0.6 - 0.25 * index + 0.2 * share),
+            size * 0.12,
+        )
 
 
 def _stars(pen: Pen, head: Point, size: float, seconds: float) -> None:
@@ -106,7 +123,9 @@ def _chime(pen: Pen, bell: Point, seconds: float) -> None:
     for index in range(6):
         angle = math.tau * (index / 6 + 0.04 * math.sin(seconds * 40))
         dx, dy = math.cos(angle), math.sin(angle)
-        pen.line([(bell[0] + dx * 0.055, bell[1] + dy * 0.055), (bell[0] + dx * 0.10, bell[1] + dy * 0.10)], GOLD, 0.016)
+        pen.line(
+            [(bell[0] + dx * 0.055, bell[1] + dy * 0.055), (bell[0] + dx * 0.10, bell[1] + dy * 0.10)], GOLD, 0.016
+        )
 
 
 def _burst(pen: Pen, actor: Actor) -> None:
@@ -121,7 +140,10 @@ def _burst(pen: Pen, actor: Actor) -> None:
     size = figure.height * (0.30 + 0.25 * since / 0.3)
     for scale, tone in ((1.0, GOLD), (0.6, WHITE)):
         points = [
-            (x + math.sin(math.tau * i / 20) * size * scale * (1.0 if i % 2 else 0.55), y - math.cos(math.tau * i / 20) * size * scale * (1.0 if i % 2 else 0.55))
+            (
+                x + math.sin(math.tau * i / 20) * size * scale * (1.0 if i % 2 else 0.55),
+                y - math.cos(math.tau * i / 20) * size * scale * (1.0 if i % 2 else 0.55),
+            )
             for i in range(20)
         ]
         pen.polygon(points, tone, 1.0 if scale == 1.0 else 0)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import skia
 
 from storyreel.toons.palette import INK, RGB
-from storyreel.toons.pen import Pen, Point, blob, crescent, curve, mirrored
-from storyreel.toons.poses import Pose
+from storyreel.toons.pen import Pen
+from storyreel.toons.shapes import Point, blob, crescent, curve, mirrored
+from storyreel.toons.stance import Pose
 
 if TYPE_CHECKING:
-    from storyreel.toons.cast import Build, Look
+    from storyreel.toons.cast import Look
+from storyreel.toons.builds import Build
 
 WHITE: RGB = (255, 255, 255)
 MOUTH: RGB = (120, 22, 44)
@@ -48,7 +50,9 @@ def _skull_path(species: str, rx: float, ry: float) -> skia.Path:
         path = skia.Path()
         path.moveTo(0, -ry)
         for side in (1, -1):
-            points = [(0.6, -1), (1.0, -0.66), (1.0, -0.05)] if side == 1 else [(-0.6, 1.0), (-0.86, 0.72), (-0.86, 0.72)]
+            points = (
+                [(0.6, -1), (1.0, -0.66), (1.0, -0.05)] if side == 1 else [(-0.6, 1.0), (-0.86, 0.72), (-0.86, 0.72)]
+            )
             path.cubicTo(*[value for x, y in points for value in (x * rx, y * ry)])
             if side == 1:
                 path.lineTo(1.17 * rx, 0.36 * ry)
@@ -64,7 +68,7 @@ def _skull_path(species: str, rx: float, ry: float) -> skia.Path:
         path.close()
         return path
     if species == "dog":
-        half = [(0.0, -1.04), (0.4, -1.04), (0.86, -0.8), (1.0, -0.2), (1.1, 0.42), (0.98, 0.9), (0.5, 1.06), (0.0, 1.06)]
+        half = [(0.42, -1.1), (0.98, -0.72), (1.08, 0.3), (0.98, 0.95), (0.45, 1.1)]
         return blob(mirrored([(x * rx, y * ry) for x, y in half]))
     path = skia.Path()
     path.addOval(skia.Rect(-rx, -ry, rx, ry))
@@ -84,7 +88,11 @@ def _skull(pen: Pen, look: Look, pose: Pose, build: Build) -> None:
     shift = rx * 0.3 * abs(pose.turn)
     if look.species == "cat":
         for x in (-0.2, 0.0, 0.2):
-            pen.line([(rx * x * 1.15 + shift * 0.6, -ry * 0.86), (rx * x + shift * 0.7, -ry * (0.56 if x else 0.48))], look.dark, pen.outline * 1.25)
+            pen.line(
+                [(rx * x * 1.15 + shift * 0.6, -ry * 0.86), (rx * x + shift * 0.7, -ry * (0.56 if x else 0.48))],
+                look.dark,
+                pen.outline * 1.25,
+            )
     elif look.species == "dog":
         pen.oval(build.eye[0] + shift, build.eye[1] * 1.1, build.eye[2] * 1.5, build.eye[3] * 1.35, look.dark, 0)
     elif look.species == "duck":
@@ -105,7 +113,14 @@ def _ears(pen: Pen, look: Look, pose: Pose, build: Build) -> None:
         if look.species == "cat":
             pen.canvas.translate(side * rx * 0.60 + back, -ry * 0.62)
             pen.canvas.rotate(side * (14 + 38 * droop))
-            _ear(pen, [(-0.42, 0.35), (-0.36, -0.5), (0.02, -1.12), (0.10, -1.12), (0.48, -0.5), (0.5, 0.35)], rx * 0.72, look.fur, PINK, sharp=True)
+            _ear(
+                pen,
+                [(-0.42, 0.35), (-0.36, -0.5), (0.02, -1.12), (0.10, -1.12), (0.48, -0.5), (0.5, 0.35)],
+                rx * 0.72,
+                look.fur,
+                PINK,
+                sharp=True,
+            )
         elif look.species == "mouse":
             pen.canvas.translate(side * rx * (0.86 + 0.05 * droop) + back, -ry * (0.92 - 0.42 * max(0.0, droop)))
             pen.oval(0, 0, rx * 0.66, rx * 0.68, look.fur)
@@ -113,11 +128,24 @@ def _ears(pen: Pen, look: Look, pose: Pose, build: Build) -> None:
         elif look.species == "rabbit":
             pen.canvas.translate(side * rx * 0.40 + back, -ry * 0.72)
             pen.canvas.rotate(side * (9 + 62 * max(0.0, droop)) - 7 * abs(pose.turn))
-            _ear(pen, [(-0.22, 0.15), (-0.33, -0.9), (-0.24, -1.95), (0.24, -1.95), (0.33, -0.9), (0.22, 0.15)], rx, look.fur, PINK)
+            _ear(
+                pen,
+                [(-0.22, 0.15), (-0.33, -0.9), (-0.24, -1.95), (0.24, -1.95), (0.33, -0.9), (0.22, 0.15)],
+                rx,
+                look.fur,
+                PINK,
+            )
         elif look.species == "dog":
             pen.canvas.translate(side * rx * 0.86 + back, -ry * 0.72)
             pen.canvas.rotate(-side * (16 - 14 * droop))
-            shape = [(-side * 0.25, -0.28), (side * 0.42, -0.3), (side * 0.62, 0.55), (side * 0.42, 1.35), (-side * 0.1, 1.3), (-side * 0.25, 0.4)]
+            shape = [
+                (-side * 0.25, -0.28),
+                (side * 0.42, -0.3),
+                (side * 0.62, 0.55),
+                (side * 0.42, 1.35),
+                (-side * 0.1, 1.3),
+                (-side * 0.25, 0.4),
+            ]
             pen.inked(blob([(x * rx, y * ry) for x, y in shape]), look.dark)
         pen.canvas.restore()
 
@@ -170,7 +198,11 @@ def _cross(pen: Pen, x: float, y: float, rx: float, ry: float) -> None:
 def _closed(pen: Pen, x: float, y: float, rx: float, ry: float, up: bool) -> None:
     bend = -0.75 if up else 0.6
     low = y + ry * 0.28
-    pen.stroke(curve((x - rx * 0.85, low), (x, low + ry * bend * 1.6), (x + rx * 0.85, low)), pen.ink or INK, pen.outline * 1.35)
+    pen.stroke(
+        curve((x - rx * 0.85, low), (x, low + ry * bend * 1.6), (x + rx * 0.85, low)),
+        pen.ink or INK,
+        pen.outline * 1.35,
+    )
 
 
 def _open_eye(pen: Pen, look: Look, pose: Pose, eye: tuple[float, float, float, float], side: int, turn: float) -> None:
@@ -241,7 +273,11 @@ def _nose(pen: Pen, species: str, x: float, y: float, rx: float, ry: float) -> N
         pen.oval(x + rx * 0.0, y - ry * 0.32, rx * 0.06, ry * 0.05, WHITE, 0)
     else:
         size = rx * (0.13 if species == "cat" else 0.11)
-        pen.inked(blob([(x - size * 1.5, y - ry * 0.36), (x + size * 1.5, y - ry * 0.36), (x, y - ry * 0.36 + size * 2.1)]), (244, 100, 128), 0.7)
+        pen.inked(
+            blob([(x - size * 1.5, y - ry * 0.36), (x + size * 1.5, y - ry * 0.36), (x, y - ry * 0.36 + size * 2.1)]),
+            (244, 100, 128),
+            0.7,
+        )
 
 
 def _mouth(pen: Pen, pose: Pose, x: float, y: float, half: float, deep: float) -> None:
@@ -278,8 +314,10 @@ def _beak(pen: Pen, pose: Pose, build: Build, shift: float) -> None:
     pen.inked(lower, MOUTH if pose.mouth > 0.12 else (232, 120, 20))
     if pose.mouth > 0.25:
         pen.oval(x, y + gape * 0.72, half * 0.34, gape * 0.22, TONGUE, 0)
-    path = blob([(x - half * 0.5, y - ry * 0.42), (x + half * 0.5, y - ry * 0.42), (x + half * 1.25, corner + ry * 0.02),
-                 (x + half * 0.5, y + ry * 0.24), (x - half * 0.5, y + ry * 0.24), (x - half * 1.25, corner + ry * 0.02)])  # fmt: skip
+    path = blob([(x - half * 0.5, y - ry * 0.42), (x + half * 0.5, y - ry * 0.42), (x + half * 1.25,
+    corner + ry * 0.02),
+                 (x + half * 0.5, y + ry * 0.24), (x - half * 0.5, y + ry * 0.24), (x - half * 1.25,
+                 corner + ry * 0.02)])  # fmt: skip
     pen.inked(path, BEAK)
     for side in (-1, 1):
         pen.oval(x + side * half * 0.2, y - ry * 0.2, rx * 0.03, ry * 0.035, (150, 70, 10), 0)

@@ -1,7 +1,7 @@
 """The camera: which view shows whom, and for how much of a segment.
 
-camera.py says what a camera sees; here cameras are chosen so that they show what the text tells. A view of zoom z is 1/z
-high and `ASPECT`/z wide.
+camera.py says what a camera sees; here cameras are chosen so that they show what the text tells. A view of zoom z is
+1/z high and `ASPECT`/z wide.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from storyreel.toons.script import Beat, Camera, CameraKind, Place, Species, Tra
 
 ASPECT = 1.5
 SECONDS = 3.0
-SAMPLES = tuple((i + 0.5) * SECONDS / 20 for i in range(20))
+SAMPLES = tuple((i + 0.5) * SECONDS / 15 for i in range(15))
 HALF = ASPECT / 2
 CLOSE = 1.9
 LEAST_SEEN = 0.6
@@ -33,15 +33,18 @@ GLIMPSE = 0.15
 _LYING = 1.4
 
 CAMERA_SHARES: dict[CameraKind, float] = {
-    "static": 0.26, "pan": 0.18, "zoom_in": 0.17, "zoom_out": 0.17, "close_up": 0.16, "follow": 0.06,
+    "static": 0.26, "pan": 0.18, "zoom_in": 0.17, "zoom_out": 0.17, "close_up": 0.30, "follow": 0.06,
 }  # fmt: skip
 
 
 def views(camera: Camera, place: Place, tracks: Sequence[Track]) -> tuple[View, ...]:
     """What a camera sees at each of `SAMPLES`; one that follows keeps the first of the tracks in the middle."""
     first = tracks[0] if tracks else None
+    if camera.kind != "follow" and (camera.x_from, camera.zoom_from) == (camera.x_to, camera.zoom_to):
+        return (view_at(camera, 0.0, place.width, ASPECT, lambda _: None),) * len(SAMPLES)
     return tuple(
-        view_at(camera, seconds, place.width, ASPECT, lambda now: position_at(first, now) if first else None) for seconds in SAMPLES
+        view_at(camera, seconds, place.width, ASPECT, lambda now: position_at(first, now) if first else None)
+        for seconds in SAMPLES
     )
 
 
@@ -97,15 +100,30 @@ class Framing:
     def suits(self, camera: Camera) -> bool:
         """Whether a camera shows everyone it must for long enough, nobody else, a landmark, and no end of the world."""
         zoom = max(camera.zoom_from, camera.zoom_to)
-        if zoom > 1.3 and any(beat.action == "peek" for track in self.seen for beat in track.beats):
-            # Heads come out on either side of what they hide behind.
+        actions = {beat.action for track in self.seen for beat in track.beats}
+        # Heads come out on either side of what they hide behind, and up out of a close view in a jump.
+        if (zoom > 1.3 and "peek" in actions) or (zoom > 1.4 and actions & {"jump", "ring", "crash"}):
             return False
         seen = views(camera, self.place, (*self.seen, *self.unseen))
+        least = 0.85 if camera.kind == "close_up" else LEAST_SEEN + 0.05
         return (
-            all(share_in_view(seen, track, self.species[track.character], WELL) >= LEAST_SEEN + 0.05 for track in self.seen)
-            and all(share_in_view(seen, track, self.species[track.character], GLIMPSE) <= MOST_UNSEEN for track in self.unseen)
+            all(share_in_view(seen, track, self.species[track.character], WELL) >= least for track in self.seen)
+            and all(
+                share_in_view(seen, track, self.species[track.character], GLIMPSE) <= MOST_UNSEEN
+                for track in self.unseen
+            )
             and shows_landmark(seen, self.place)
+            and (camera.kind == "follow" or all(self._starts_and_ends_in(seen, track) for track in self.seen))
         )
+
+    def _starts_and_ends_in(self, seen: Sequence[View], track: Track) -> bool:
+        """Whether one who does not come or go by the sides is in view at the beginning and at the end."""
+        for moment, view in ((0, seen[0]), (-1, seen[-1])):
+            x = position_at(track, SAMPLES[moment])
+            outside = track.beats[0].x_from if moment == 0 else track.beats[-1].x_to
+            if x is not None and abs(outside - self.middle) < HALF and not view.x0 < x < view.x1:
+                return False
+        return True
 
 
 def clamp_middle(place: Place, x: float, zoom: float = 1.0) -> float:
@@ -117,7 +135,7 @@ def clamp_middle(place: Place, x: float, zoom: float = 1.0) -> float:
 def choose_camera(framing: Framing, middle_to: float, before: Camera | None, rng: Random) -> Camera | None:
     """A camera that suits: it goes on from the one before when it can. None when no camera suits.
 
-    `middle_to` is where the middle of the action is at the end: when it differs from `framing.middle`, the camera follows.
+    `middle_to` is where the middle of the action is at the end: when it is not `framing.middle`, the camera follows.
     """
     if abs(middle_to - framing.middle) > 0.05:
         camera = _camera("follow", framing.place, framing.middle, middle_to, 1.0, 1.0)
@@ -133,12 +151,12 @@ def choose_camera(framing: Framing, middle_to: float, before: Camera | None, rng
 
 def _camera(kind: CameraKind, place: Place, x_from: float, x_to: float, zoom_from: float, zoom_to: float) -> Camera:
     x_from, x_to = clamp_middle(place, x_from, zoom_from), clamp_middle(place, x_to, zoom_to)
-    y = 0.5 if max(zoom_from, zoom_to) == 1.0 else 0.62
-    return Camera(kind, round(x_from, 3), round(x_to, 3), round(zoom_from, 3), round(zoom_to, 3), y)
+    y = max(0.5, 0.94 - 0.5 / max(zoom_from, zoom_to))
+    return Camera(kind, round(x_from, 3), round(x_to, 3), round(zoom_from, 3), round(zoom_to, 3), round(y, 3))
 
 
 def _candidates(kind: CameraKind, framing: Framing, before: Camera | None, rng: Random) -> list[Camera]:
-    """Cameras of a kind to try, the best first: those that go on from the camera before, then the middle of the action."""
+    """Cameras of a kind to try, the best first: those that go on from the camera before come first."""
     place, middle = framing.place, framing.middle
     last = (before.x_to, before.zoom_to) if before else None
     starts = [last] if last and last[1] < CLOSE - 0.2 else []
@@ -151,8 +169,7 @@ def _candidates(kind: CameraKind, framing: Framing, before: Camera | None, rng: 
         if kind == "static":
             found.append(_camera(kind, place, x, x, zoom, zoom))
         elif kind == "pan":
-            way = rng.choice((-1, 1))
-            for step in (0.3 * way, -0.3 * way, 0.2 * way, -0.2 * way):
+            for step in _pan_steps(framing.seen, rng):
                 found.append(_camera(kind, place, x, x + step, zoom, zoom))
                 found.append(_camera(kind, place, x - step, x, zoom, zoom))
         elif kind == "zoom_in":
@@ -164,6 +181,15 @@ def _candidates(kind: CameraKind, framing: Framing, before: Camera | None, rng: 
         elif kind == "follow":
             found += _following(framing, zoom)
     return [camera for camera in found if _moves_enough(camera)]
+
+
+def _pan_steps(tracks: Sequence[Track], rng: Random) -> tuple[float, ...]:
+    """How far a panning camera may go: with those who move, never against them."""
+    way = sum(track.beats[-1].x_to - track.beats[0].x_from for track in tracks)
+    if abs(way) > 0.2:
+        return (0.3, 0.2) if way > 0 else (-0.3, -0.2)
+    first = rng.choice((0.3, -0.3))
+    return (first, -first, first * 0.7, -first * 0.7)
 
 
 def _centre(tracks: Sequence[Track], middle: float) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import TypeVar, cast
 
@@ -20,15 +21,18 @@ from storyreel.toons.world import World
 
 LONGEST_SCENE = 5
 Key = TypeVar("Key")
+Result = TypeVar("Result")
 _TRIES = 60
 _SCENE_TRIES = 6
 _SHOT_TRIES = 4
 
 PLACE_SHARES: dict[PlaceKind, float] = {
-    "kitchen": 1.5, "living room": 1.5, "bedroom": 0.8, "bathroom": 1.2, "garden": 0.9, "street": 0.8, "beach": 1.0, "forest": 1.4,
+    "kitchen": 1.5, "living room": 1.2, "bedroom": 1.0, "bathroom": 1.2,
+    "garden": 0.9, "street": 0.8, "beach": 1.0, "forest": 1.4,
 }  # fmt: skip
 PROP_SHARES: dict[PropKind, float] = {
-    "pie": 1.2, "cheese": 1.3, "ball": 1.0, "book": 1.0, "cake": 1.0, "fish": 2.2, "flower": 1.4, "balloon": 1.0, "umbrella": 1.0,
+    "pie": 1.2, "cheese": 1.3, "ball": 1.0, "book": 1.0, "cake": 1.0, "fish": 2.2,
+    "flower": 1.4, "balloon": 1.0, "umbrella": 1.0,
     "key": 0.3, "drum": 1.0, "apple": 1.3,
 }  # fmt: skip
 
@@ -56,7 +60,7 @@ class Shown:
 
 
 def make_story(seed: int, segments: int) -> Story:
-    """The story of a seed with so many segments of 3 s; the same for ever. ConfigError unless segments is at least 1."""
+    """The story of a seed with so many segments of 3 s, always the same. ConfigError unless there is a segment."""
     if segments < 1:
         raise ConfigError(refusal("segments", segments, "a story has at least 1", "Try 7"))
     for attempt in range(_TRIES):
@@ -74,8 +78,11 @@ def make_story(seed: int, segments: int) -> Story:
 def tell_story(seed: int, title: str, world: World, shown: Sequence[Shown], plots: tuple[str, ...]) -> Story:
     """A story out of staged shots: words for every shot, and only the cast, places and props that the story shows."""
     teller = Teller(world.rng)
-    kinds = list(dict.fromkeys(own.place for own in shown))
-    told = [teller.tell(own.place, own.time, own.staged, new_scene=i == 0 or own.scene != shown[i - 1].scene) for i, own in enumerate(shown)]
+    kinds: list[PlaceKind] = list(dict.fromkeys(own.place for own in shown))
+    told = [
+        teller.tell(own.place, own.time, own.staged, new_scene=i == 0 or own.scene != shown[i - 1].scene)
+        for i, own in enumerate(shown)
+    ]
     first = shown[0].scene
     segments = tuple(
         Segment(
@@ -93,25 +100,30 @@ def tell_story(seed: int, title: str, world: World, shown: Sequence[Shown], plot
 
 
 def play(world: World, scenes: Sequence[Scene]) -> tuple[World, list[Shown]]:
-    """The world at the end and every shot of the scenes; a scene that no camera can show is tried in several arrangements.
+    """The world at the end and every shot of the scenes.
 
-    StagingFailed when none of them helps.
+    A scene that no camera can show is tried in several arrangements; StagingFailed when none of them helps.
     """
     shown: list[Shown] = []
     for scene in scenes:
-        for attempt in range(_SCENE_TRIES):
-            try:
-                world, own = _play_scene(world.copy(), scene)
-                break
-            except StagingFailed:
-                if attempt == _SCENE_TRIES - 1:
-                    raise
+        world, own = _again(_SCENE_TRIES, partial(_play_scene, world, scene))
         shown += own
     return world, shown
 
 
+def _again(tries: int, attempt: Callable[[], Result]) -> Result:
+    """What an attempt returns, which may fail all but the last time."""
+    for _ in range(tries - 1):
+        try:
+            return attempt()
+        except StagingFailed:
+            continue
+    return attempt()
+
+
 def _play_scene(world: World, scene: Scene) -> tuple[World, list[Shown]]:
-    shown = []
+    shown: list[Shown] = []
+    world = world.copy()
     for prop in scene.lies:
         if prop not in world.held:
             world.lay(prop, scene.place)
@@ -119,17 +131,14 @@ def _play_scene(world: World, scene: Scene) -> tuple[World, list[Shown]]:
         world.held[prop] = name
     world.open_scene(scene.place, scene.time, scene.shots)
     for phases in scene.shots:
-        for attempt in range(_SHOT_TRIES):
-            tried = world.copy()
-            try:
-                staged = stage_shot(tried, phases)
-                break
-            except StagingFailed:
-                if attempt == _SHOT_TRIES - 1:
-                    raise
-        world = tried
+        world, staged = _again(_SHOT_TRIES, partial(_play_shot, world, phases))
         shown.append(Shown(world.scene, scene.place, scene.time, staged))
     return world, shown
+
+
+def _play_shot(world: World, phases: Phases) -> tuple[World, StagedShot]:
+    tried = world.copy()
+    return tried, stage_shot(tried, phases)
 
 
 def _window(shown: Sequence[Shown], segments: int, rng: Random) -> Sequence[Shown]:
@@ -141,7 +150,7 @@ def _window(shown: Sequence[Shown], segments: int, rng: Random) -> Sequence[Show
 
 
 def _compose(rng: Random, segments: int) -> tuple[list[Scene], tuple[str, ...], str]:
-    """Plots one after another until they are about long enough, then interludes and optional shots to the exact length."""
+    """Plots one after another until they are about long enough, then interludes and optional shots."""
     props = _weighted_order(rng, PROP_SHARES)
     if segments <= 4 and rng.random() < 0.6:
         return _vignettes(rng, segments, props)
@@ -154,9 +163,12 @@ def _compose(rng: Random, segments: int) -> tuple[list[Scene], tuple[str, ...], 
     homes: list[PlaceKind] = []
     for plot in order:
         length = sum(not shot.startswith("*") for scene in plot.scenes for shot in scene.shots)
-        if scenes and whole and sum(map(_core, scenes)) + length > segments:
+        before = scenes[-1].place if scenes else None
+        if plot.places[plot.scenes[0].place] == (before,) or (
+            scenes and whole and sum(map(_core, scenes)) + length > segments
+        ):
             continue
-        filled, its_title = _fill(plot, rng, props, homes)
+        filled, its_title = _fill(plot, rng, props, homes, before)
         scenes += filled
         names.append(plot.name)
         title = title or its_title
@@ -184,6 +196,9 @@ def _fit(scenes: list[Scene], segments: int, rng: Random, props: list[PropKind])
     """Interludes and optional shots until the story is long enough; what is too long is cut later by a window."""
     missing = segments - sum(map(_core, scenes))
     extra = rng.random() < 0.5
+    if missing > 0 or extra:
+        scenes = _cut_away(scenes, rng, props)
+        missing = segments - sum(map(_core, scenes))
     keep: dict[int, set[int]] = {i: set() for i in range(len(scenes))}
     slots = [(i, j) for i, scene in enumerate(scenes) for j, own in enumerate(scene.optional) if own]
     rng.shuffle(slots)
@@ -195,12 +210,14 @@ def _fit(scenes: list[Scene], segments: int, rng: Random, props: list[PropKind])
     while missing > 0:
         if slots and (rng.random() < 0.4 or not breaks):
             i, j = slots.pop()
-            if _core(scenes[i]) + len(keep[i]) < LONGEST_SCENE + 2:
+            if _core(scenes[i]) + len(keep[i]) < LONGEST_SCENE:
                 keep[i].add(j)
                 missing -= 1
         elif breaks:
             i = breaks.pop()
-            found[i] = _interlude(scenes[i - 1 : i + 1], scenes[i].time, rng, props, min(missing, rng.choice((1, 2, 2, 3))))
+            found[i] = _interlude(
+                scenes[i - 1 : i + 1], scenes[i].time, rng, props, min(missing, rng.choice((1, 2, 2, 3)))
+            )
             missing -= len(found[i].shots)
         else:
             scenes = [*scenes, _interlude(scenes[-1:], scenes[-1].time, rng, props, min(missing, 3))]
@@ -211,8 +228,31 @@ def _fit(scenes: list[Scene], segments: int, rng: Random, props: list[PropKind])
         if i in found:
             result.append(found[i])
         chosen = [j for j, optional in enumerate(scene.optional) if not optional or j in keep[i]]
-        result.append(replace(scene, shots=tuple(scene.shots[j] for j in chosen), optional=tuple(False for _ in chosen)))
+        result.append(
+            replace(scene, shots=tuple(scene.shots[j] for j in chosen), optional=tuple(False for _ in chosen))
+        )
     return result
+
+
+def _cut_away(scenes: list[Scene], rng: Random, props: list[PropKind]) -> list[Scene]:
+    """Sometimes a long scene is interrupted by one shot from elsewhere."""
+    long = [i for i, scene in enumerate(scenes) if len(scene.shots) >= 3]
+    if not long or rng.random() < 0.3:
+        return scenes
+    i = rng.choice(long)
+    scene = scenes[i]
+    at = rng.randrange(1, len(scene.shots))
+    first = replace(scene, shots=scene.shots[:at], optional=scene.optional[:at])
+    second = replace(scene, shots=scene.shots[at:], optional=scene.optional[at:], lies=(), has=())
+    if not _core(first) or not _core(second):
+        return scenes
+    return [
+        *scenes[:i],
+        first,
+        _interlude([scene], scene.time, rng, props, rng.choice((1, 1, 2))),
+        second,
+        *scenes[i + 1 :],
+    ]
 
 
 def _interlude(neighbours: Sequence[Scene], time: TimeOfDay, rng: Random, props: list[PropKind], length: int) -> Scene:
@@ -220,37 +260,53 @@ def _interlude(neighbours: Sequence[Scene], time: TimeOfDay, rng: Random, props:
     busy = {name for scene in neighbours for phases in scene.shots for name in names_in(phases)}
     free = [role.name for role in CAST if role.name not in busy] or [role.name for role in CAST]
     rng.shuffle(free)
-    places = [kind for kind in _weighted_order(rng, PLACE_SHARES) if all(kind != scene.place for scene in neighbours)]
+    places: list[PlaceKind] = [
+        kind for kind in _weighted_order(rng, PLACE_SHARES) if all(kind != scene.place for scene in neighbours)
+    ]
     kind, shots, thing = interlude(rng, places, free, props, length)
     return Scene(kind, time, shots, tuple(False for _ in shots), (thing,) if thing else ())
 
 
-def _fill(plot: Plot, rng: Random, props: list[PropKind], homes: list[PlaceKind]) -> tuple[list[Scene], str]:
-    """A plot with its roles, places, things and time of day filled in."""
+def _fill(
+    plot: Plot, rng: Random, props: list[PropKind], homes: list[PlaceKind], before: PlaceKind | None
+) -> tuple[list[Scene], str]:
+    """A plot with its roles, places, things and time of day filled in; it does not begin in the place `before`."""
     names = [role.name for role in CAST]
     rng.shuffle(names)
     roles = dict(zip("abcde", names, strict=True))
     places: dict[str, PlaceKind] = {}
     for letter, options in plot.places.items():
-        free = {kind: PLACE_SHARES[kind] * (1.5 if kind in homes else 1.0) for kind in options if kind not in places.values()}
+        taken = [*places.values(), before] if letter == plot.scenes[0].place else places.values()
+        free: dict[PlaceKind, float] = {
+            kind: PLACE_SHARES[kind] * (1.5 if kind in homes else 1.0) for kind in options if kind not in taken
+        }
         places[letter] = _weighted_order(rng, free)[0]
     things: dict[str, PropKind] = {}
     for letter, options in plot.things.items():
-        choice = next((prop for prop in props if prop in options), None)
+        choice: PropKind | None = next((prop for prop in props if prop in options), None)
         things[letter] = choice or rng.choice(options)
         if choice:
             props.remove(choice)
     homes.extend(places.values())
     time: TimeOfDay = plot.time or ("day" if rng.random() < 0.54 else "night")
-    scenes = [_fill_scene(own.shots, own.setup, places[own.place], own.time or time, roles, things) for own in plot.scenes]
+    scenes = [
+        _fill_scene(own.shots, own.setup, places[own.place], own.time or time, roles, things) for own in plot.scenes
+    ]
     return scenes, plot.title.format(**roles, **things)
 
 
 def _fill_scene(
-    shots: Sequence[str], setup: Sequence[str], place: PlaceKind, time: TimeOfDay, roles: Mapping[str, str], things: Mapping[str, PropKind]
+    shots: Sequence[str],
+    setup: Sequence[str],
+    place: PlaceKind,
+    time: TimeOfDay,
+    roles: Mapping[str, str],
+    things: Mapping[str, PropKind],
 ) -> Scene:
-    lies = tuple(things[line.split()[0]] for line in setup if line.endswith("lies"))
-    has = tuple((roles[line.split()[0]], things[line.split()[2]]) for line in setup if " has " in line)
+    lies: tuple[PropKind, ...] = tuple(things[line.split()[0]] for line in setup if line.endswith("lies"))
+    has: tuple[tuple[str, PropKind], ...] = tuple(
+        (roles[line.split()[0]], things[line.split()[2]]) for line in setup if " has " in line
+    )
     phases = tuple(parse_shot(shot.removeprefix("*"), roles, things) for shot in shots)
     return Scene(place, time, phases, tuple(shot.startswith("*") for shot in shots), lies, has)
 

@@ -1,4 +1,7 @@
-"""Side stories of one to four shots: alone they are short stories; between scenes they let time pass before a place comes back."""
+"""Side stories of one to four shots.
+
+Alone they are short stories; between scenes they let time pass before a place comes back.
+"""
 
 from __future__ import annotations
 
@@ -102,8 +105,8 @@ def interlude(
     roles = dict(zip("def", free, strict=False))
     while True:
         vignette = rng.choices(VIGNETTES, _WEIGHTS)[0]
-        place = next((kind for kind in places if kind in vignette.places), None)
-        thing = next((prop for prop in props if prop in vignette.things), None)
+        place: PlaceKind | None = next((kind for kind in places if kind in vignette.places), None)
+        thing: PropKind | None = next((prop for prop in props if prop in vignette.things), None)
         words = " ".join(vignette.shots[:length]).replace(">", " ").split()
         if place is None or (vignette.things and thing is None) or {"e", "f"} & set(words) - set(roles):
             continue

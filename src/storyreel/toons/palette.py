@@ -1,7 +1,7 @@
 """Every colour of the cartoon by name, and what night does to it.
 
-The same name can mean another shade on fur than on a wall. The keys are closed lists: a story with another name is refused
-by the renderer. Colours of one list are far apart, because several of them are memory probes.
+The same name can mean another shade on fur than on a wall. The keys are closed lists: a story with another name is
+refused by the renderer. Colours of one list are far apart, because several of them are memory probes.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ FLOOR: dict[str, RGB] = {
 
 INK: RGB = (44, 30, 48)
 NIGHT_TINT = (0.46, 0.51, 0.82)
-NIGHT_ROOM_TINT = (0.58, 0.58, 0.86)
+NIGHT_ROOM_TINT = (0.64, 0.62, 0.88)
 NIGHT_FUR_TINT = (0.78, 0.80, 0.97)
 
 _TABLES = {"character": FUR, "collar": COLLAR, "prop": PROP, "furniture": FURNITURE, "wall": WALL, "floor": FLOOR}
@@ -138,5 +138,5 @@ def darker(rgb: RGB, share: float = 0.3) -> RGB:
 
 
 def tinted(rgb: RGB, tint: tuple[float, float, float]) -> RGB:
-    """Every channel times its tint."""
-    return (round(rgb[0] * tint[0]), round(rgb[1] * tint[1]), round(rgb[2] * tint[2]))
+    """Every channel times its tint, and where it is dark a little blue: what is black by day still shows."""
+    return (round(rgb[0] * tint[0]), round(rgb[1] * tint[1]), min(255, round(rgb[2] * tint[2] + 26 * (1 - tint[0]))))

@@ -7,7 +7,8 @@ import math
 import skia
 
 from storyreel.toons.palette import RGB, darker, lighter
-from storyreel.toons.pen import Pen, blob, polygon
+from storyreel.toons.pen import Pen
+from storyreel.toons.shapes import blob, heart, polygon
 
 
 def wallpaper(pen: Pen, pattern: str, rgb: RGB, width: float, bottom: float) -> None:
@@ -44,16 +45,6 @@ def _dot() -> skia.Path:
     return path
 
 
-def heart(x: float, y: float, r: float) -> skia.Path:
-    """A heart of half width r around (x, y)."""
-    path = skia.Path()
-    path.moveTo(x, y + r)
-    path.cubicTo(x - r * 1.7, y - r * 0.2, x - r * 0.8, y - r * 1.3, x, y - r * 0.4)
-    path.cubicTo(x + r * 0.8, y - r * 1.3, x + r * 1.7, y - r * 0.2, x, y + r)
-    path.close()
-    return path
-
-
 _MOTIFS: dict[str, skia.Path] = {
     "dots": _dot(),
     "diamonds": polygon([(0.0, -0.05), (0.034, 0.0), (0.0, 0.05), (-0.034, 0.0)]),
@@ -71,7 +62,7 @@ def tiles(pen: Pen, width: float, top: float, bottom: float, rgb: RGB, size: flo
 
 
 def slant(x: float, width: float, top: float) -> float:
-    """Where a line of the floor that meets the lower edge at x meets the wall: floors run to a far point in the middle."""
+    """Where a line of the floor that meets the lower edge at x meets the wall: lines run to a point in the middle."""
     return width / 2 + (x - width / 2) * top
 
 
@@ -87,7 +78,12 @@ def floor_checks(pen: Pen, width: float, top: float, one: RGB, two: RGB, size: f
         for column in range(-2, count):
             if (column + row) % 2:
                 x0, x1 = column * size, (column + 1) * size
-                points = [(slant(x0, width, far), y0), (slant(x1, width, far), y0), (slant(x1, width, near), y1), (slant(x0, width, near), y1)]
+                points = [
+                    (slant(x0, width, far), y0),
+                    (slant(x1, width, far), y0),
+                    (slant(x1, width, near), y1),
+                    (slant(x0, width, near), y1),
+                ]
                 pen.polygon(points, two, 0)
 
 
@@ -121,8 +117,21 @@ def peaks(pen: Pen, width: float, base: float, rgb: RGB, tall: float, seed: floa
         x = index * 0.42 + 0.1 * math.sin(seed * 9 + index * 2.9)
         high = tall * (0.8 + 0.3 * math.sin(seed * 5 + index * 2.1))
         half = 0.34
-        pen.polygon([(x - half, base + 0.02), (x, base - high), (x + half, base + 0.02)], rgb if index % 2 else darker(rgb, 0.1))
+        pen.polygon(
+            [(x - half, base + 0.02), (x, base - high), (x + half, base + 0.02)], rgb if index % 2 else darker(rgb, 0.1)
+        )
         cap = 0.34
         tip = base - high
         low = tip + high * cap
-        pen.polygon([(x, tip), (x + half * cap, low), (x + half * cap * 0.4, low - 0.02), (x, low + 0.02), (x - half * cap * 0.4, low - 0.02), (x - half * cap, low)], (250, 252, 255), 0)
+        pen.polygon(
+            [
+                (x, tip),
+                (x + half * cap, low),
+                (x + half * cap * 0.4, low - 0.02),
+                (x, low + 0.02),
+                (x - half * cap * 0.4, low - 0.02),
+                (x - half * cap, low),
+            ],
+            (250, 252, 255),
+            0,
+        )

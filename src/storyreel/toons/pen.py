@@ -1,7 +1,7 @@
-"""A pen on a skia canvas: filled shapes with bold outlines, limbs like hoses, and colours seen in the light of the scene.
+"""A pen on a skia canvas: filled shapes with bold outlines, limbs like hoses, colours in the light of the scene.
 
-Everything is in stage units; the canvas' matrix makes pixels of them. Paints are kept, since making them costs as much as
-a small shape.
+Everything is in stage units; the canvas' matrix makes pixels of them. Paints are kept, since making them costs as much
+as a small shape.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 import skia
 
 from storyreel.toons.palette import INK, RGB, darker, tinted
+from storyreel.toons.shapes import Point, polygon
 
-Point = tuple[float, float]
 Tint = tuple[float, float, float]
 
 OUTLINE = 0.0115
@@ -21,7 +21,7 @@ THINNEST_OUTLINE_PIXELS = 1.2
 
 
 class Pen:
-    """Draws on `canvas`, whose matrix maps stage units; `scale` is pixels a stage unit, `tint` the light (night) or None.
+    """Draws on `canvas`, whose matrix maps stage units; `scale` is pixels a unit, `tint` the light (night) or None.
 
     With `ink` None each shape is outlined in a darker shade of itself, as painted scenery is.
     """
@@ -82,7 +82,9 @@ class Pen:
         if width:
             self.canvas.drawOval(rect, self.paint(self.line_colour(rgb), self.outline * width))
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, rgb: RGB, radius: float = 0.0, width: float = 1.0) -> None:
+    def box(
+        self, x0: float, y0: float, x1: float, y1: float, rgb: RGB, radius: float = 0.0, width: float = 1.0
+    ) -> None:
         """A rectangle with round corners; `width` 0 leaves out the outline."""
         rect = skia.Rect(x0, y0, x1, y1)
         self.canvas.drawRoundRect(rect, radius, radius, self.paint(rgb))
@@ -114,7 +116,9 @@ class Pen:
         shader = skia.GradientShader.MakeRadial(skia.Point(x, y), radius, fade, [0.0, 0.45, 1.0])
         self.canvas.drawCircle(x, y, radius, skia.Paint(Shader=shader, BlendMode=skia.BlendMode.kPlus))
 
-    def gradient(self, x0: float, y0: float, x1: float, y1: float, top: RGB, bottom: RGB, alphas: Point = (255, 255)) -> None:
+    def gradient(
+        self, x0: float, y0: float, x1: float, y1: float, top: RGB, bottom: RGB, alphas: Point = (255, 255)
+    ) -> None:
         """A rectangle whose colour runs from `top` to `bottom`."""
         colours = [argb(self.shade(top), int(alphas[0])), argb(self.shade(bottom), int(alphas[1]))]
         shader = skia.GradientShader.MakeLinear([skia.Point(0, y0), skia.Point(0, y1)], colours)
@@ -131,44 +135,3 @@ class Pen:
 def argb(rgb: RGB, alpha: int = 255) -> int:
     """A colour as skia's 32-bit number."""
     return (alpha << 24) | (rgb[0] << 16) | (rgb[1] << 8) | rgb[2]
-
-
-def polygon(points: list[Point], close: bool = True) -> skia.Path:
-    path = skia.Path()
-    path.moveTo(*points[0])
-    for point in points[1:]:
-        path.lineTo(*point)
-    if close:
-        path.close()
-    return path
-
-
-def blob(points: list[Point]) -> skia.Path:
-    """A smooth closed curve: it touches the middle of each side of the polygon of `points`."""
-    path = skia.Path()
-    last = points[-1]
-    path.moveTo((last[0] + points[0][0]) / 2, (last[1] + points[0][1]) / 2)
-    for index, point in enumerate(points):
-        after = points[(index + 1) % len(points)]
-        path.quadTo(point[0], point[1], (point[0] + after[0]) / 2, (point[1] + after[1]) / 2)
-    path.close()
-    return path
-
-
-def mirrored(points: list[Point]) -> list[Point]:
-    """The points of a right half (from top to bottom) with their mirror images: the outline of something symmetric."""
-    return points + [(-x, y) for x, y in reversed(points) if x]
-
-
-def curve(start: Point, control: Point, end: Point) -> skia.Path:
-    path = skia.Path()
-    path.moveTo(*start)
-    path.quadTo(*control, *end)
-    return path
-
-
-def crescent(path: skia.Path, dx: float, dy: float) -> skia.Path:
-    """The part of a shape that its copy moved by (dx, dy) leaves bare: the side away from the light."""
-    moved = skia.Path(path)
-    moved.offset(dx, dy)
-    return skia.Op(path, moved, skia.PathOp.kDifference_PathOp)

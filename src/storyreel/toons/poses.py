@@ -1,113 +1,16 @@
 """How everyone moves: a pose as a function of action, mood and time.
 
-A pose is plain numbers, so that two poses blend by blending their numbers. Lengths are relative (to height, leg or arm), so
-that one motion serves every species. x is forward (the side that a character faces), y of limbs is down.
+A pose is plain numbers, so that two poses blend by blending their numbers. Lengths are relative (to height, leg or
+arm), so that one motion serves every species. x is forward (the side that a character faces), y of limbs is down.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from storyreel.toons.script import Action, Mood
-
-TAU = 2 * math.pi
-SIDE = 0.8
-"""The turn of a character that faces left (-) or right (+); 0 faces the viewer."""
-
-
-class Pose(NamedTuple):
-    """One drawing of a character.
-
-    Heights and head offsets in character heights, hands in arm lengths from their shoulder (or, with weight `_on_face` 1, in
-    head radii from the middle of the head), feet in leg lengths from where they rest, angles in degrees.
-    """
-
-    turn: float = SIDE
-    lift: float = 0.0
-    drop: float = 0.0
-    roll: float = 0.0
-    lean: float = 0.0
-    stretch: float = 1.0
-    head_x: float = 0.0
-    head_y: float = 0.0
-    head_tilt: float = 0.0
-    near_x: float = 0.1
-    near_y: float = 0.92
-    near_on_face: float = 0.0
-    far_x: float = -0.05
-    far_y: float = 0.92
-    far_on_face: float = 0.0
-    far_in_front: float = 0.0
-    near_foot_x: float = 0.0
-    near_foot_y: float = 0.0
-    far_foot_x: float = 0.0
-    far_foot_y: float = 0.0
-    tail: float = 0.0
-    ears: float = 0.0
-    brow: float = 0.0
-    brow_y: float = 0.0
-    lids: float = 0.0
-    wide: float = 1.0
-    pupil: float = 1.0
-    gaze_x: float = 0.0
-    gaze_y: float = 0.0
-    smile: float = 0.35
-    mouth: float = 0.0
-    grin: float = 0.0
-    dizzy: float = 0.0
-    tears: float = 0.0
-    sweat: float = 0.0
-    stars: float = 0.0
-    snore: float = 0.0
-    notes: float = 0.0
-    dust: float = 0.0
-    chime: float = 0.0
-
-    def blend(self, other: Pose, share: float) -> Pose:
-        """This pose with `share` (0 to 1) of another."""
-        return Pose(*[one + (two - one) * share for one, two in zip(self, other, strict=True)])
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Where in a beat a moment is: seconds since its start, its length, the story's time, and how far the feet have gone.
-
-    `steps` is the way gone so far in leg lengths, `speed` its change a second (0 when the beat does not move).
-    """
-
-    seconds: float
-    length: float
-    story_seconds: float
-    steps: float = 0.0
-    speed: float = 0.0
-    mood: Mood = "calm"
-
-    @property
-    def share(self) -> float:
-        return min(1.0, self.seconds / self.length) if self.length else 1.0
-
-    def wave(self, hertz: float, shift: float = 0.0) -> float:
-        return math.sin(TAU * (hertz * self.story_seconds + shift))
-
-
-MOODS: dict[Mood, dict[str, float]] = {
-    "calm": {},
-    "happy": {"smile": 1.0, "mouth": 0.45, "brow_y": 0.25},
-    "sad": {"smile": -0.8, "brow": -0.9, "brow_y": 0.1, "ears": 0.9, "lids": 0.25, "head_y": 0.015, "gaze_y": 0.6},
-    "angry": {"smile": -0.7, "brow": 1.0, "brow_y": -0.35, "ears": 0.35, "lids": 0.2, "head_y": 0.01, "head_x": 0.02, "pupil": 0.8},
-    "scared": {"smile": -0.6, "mouth": 0.4, "brow": -0.7, "brow_y": 0.5, "ears": 0.7, "wide": 1.22, "pupil": 0.55, "sweat": 1.0},
-    "surprised": {"smile": -0.15, "mouth": 0.75, "brow_y": 0.9, "wide": 1.25, "pupil": 0.7, "ears": -0.3},
-    "sleepy": {"smile": 0.1, "lids": 0.62, "ears": 0.5, "head_y": 0.012, "brow_y": -0.1},
-}
-
-
-def smooth(share: float) -> float:
-    """0 to 1 with soft ends."""
-    share = min(1.0, max(0.0, share))
-    return share * share * (3 - 2 * share)
+from storyreel.toons.script import Action
+from storyreel.toons.stance import MOODS, SIDE, TAU, Clock, Pose, smooth
 
 
 def pose_of(action: Action, clock: Clock) -> Pose:
@@ -149,13 +52,33 @@ def _legs(pose: Pose, clock: Clock, run: bool) -> Pose:
 def _stand(pose: Pose, clock: Clock) -> Pose:
     if clock.mood == "angry":
         tap = max(0.0, clock.wave(2.2))
-        return pose._replace(near_x=-0.45, near_y=0.55, far_x=0.55, far_y=0.5, near_foot_x=0.3, near_foot_y=0.22 * tap, lean=3)
+        return pose._replace(
+            near_x=-0.45, near_y=0.55, far_x=0.55, far_y=0.5, near_foot_x=0.3, near_foot_y=0.22 * tap, lean=3
+        )
     if clock.mood == "happy":
         hop = abs(clock.wave(0.9))
-        return pose._replace(lift=0.02 * hop, stretch=1 + 0.03 * (hop - 0.5), near_x=0.35, near_y=0.7, far_x=0.4, far_y=0.7, tail=clock.wave(1.8))
+        return pose._replace(
+            lift=0.02 * hop,
+            stretch=1 + 0.03 * (hop - 0.5),
+            near_x=0.35,
+            near_y=0.7,
+            far_x=0.4,
+            far_y=0.7,
+            tail=clock.wave(1.8),
+        )
     if clock.mood == "scared":
         shake = 0.012 * clock.wave(6)
-        return pose._replace(head_x=shake, near_x=-0.32, near_y=0.78, near_on_face=1, far_x=0.3, far_y=0.8, far_on_face=1, drop=0.35, tail=0.3 * clock.wave(6))
+        return pose._replace(
+            head_x=shake,
+            near_x=-0.32,
+            near_y=0.78,
+            near_on_face=1,
+            far_x=0.3,
+            far_y=0.8,
+            far_on_face=1,
+            drop=0.35,
+            tail=0.3 * clock.wave(6),
+        )
     if clock.mood == "surprised":
         start = math.exp(-6 * clock.seconds) * abs(math.sin(9 * clock.seconds))
         return pose._replace(lift=0.22 * start, near_x=-0.3, near_y=-0.35, far_x=0.6, far_y=-0.3, stretch=1.04)
@@ -188,7 +111,9 @@ def _run(pose: Pose, clock: Clock) -> Pose:
     else:
         arms = {"near_x": 0.1 - 0.8 * swing, "near_y": 0.45, "far_x": 0.1 + 0.8 * swing, "far_y": 0.45}
     lean = -4 if clock.mood == "scared" else 12
-    return pose._replace(lean=lean, ears=max(pose.ears, 0.6), dust=1.0, head_x=pose.head_x + 0.03, mouth=max(pose.mouth, 0.3), **arms)
+    return pose._replace(
+        lean=lean, ears=max(pose.ears, 0.6), dust=1.0, head_x=pose.head_x + 0.03, mouth=max(pose.mouth, 0.3), **arms
+    )
 
 
 HOP_SECONDS = 0.75
@@ -204,7 +129,9 @@ def hop_of(seconds: float, length: float) -> tuple[int, int, float]:
 def _jump(pose: Pose, clock: Clock) -> Pose:
     _, _, share = hop_of(clock.seconds, clock.length)
     high = 4 * (share - 0.2) * (0.85 - share) / 0.65**2 if 0.2 < share < 0.85 else 0.0
-    squat = smooth(share / 0.12) * smooth((0.24 - share) / 0.1) + smooth((share - 0.83) / 0.06) * smooth((1 - share) / 0.1)
+    squat = smooth(share / 0.12) * smooth((0.24 - share) / 0.1) + smooth((share - 0.83) / 0.06) * smooth(
+        (1 - share) / 0.1
+    )
     return pose._replace(
         lift=0.38 * high, stretch=1 + 0.10 * high - 0.26 * squat, drop=0.7 * squat, near_x=0.3, near_y=0.8 - 1.7 * high,
         far_x=0.5, far_y=0.8 - 1.7 * high, near_foot_x=-0.6 * high, near_foot_y=0.35 * high, far_foot_x=0.7 * high,
@@ -215,7 +142,8 @@ def _jump(pose: Pose, clock: Clock) -> Pose:
 def _sit(pose: Pose, clock: Clock) -> Pose:
     kick = 0.1 * clock.wave(0.8)
     return pose._replace(
-        drop=0.95, near_foot_x=1.0, near_foot_y=0.12 + kick, far_foot_x=1.35, far_foot_y=0.12 - kick, near_x=0.5, near_y=0.75,
+        drop=0.95, near_foot_x=1.0, near_foot_y=0.12 + kick, far_foot_x=1.35, far_foot_y=0.12 - kick, near_x=0.5,
+        near_y=0.75,
         far_x=0.6, far_y=0.75, head_y=pose.head_y + 0.006 * clock.wave(0.5),
     )  # fmt: skip
 
@@ -234,8 +162,10 @@ def _eat(pose: Pose, clock: Clock) -> Pose:
 def _laugh(pose: Pose, clock: Clock) -> Pose:
     shake = abs(clock.wave(2.6))
     return pose._replace(
-        smile=1.0, mouth=0.75 + 0.25 * shake, grin=1.0, brow=0.0, brow_y=0.3, lean=-5 + 2 * shake, head_tilt=-9 + 5 * shake, lids=0.0,
-        lift=0.012 * shake, stretch=1 - 0.05 * shake, near_x=0.5, near_y=0.45, far_x=0.45, far_y=0.55, ears=0.1, sweat=0.0, tears=0.0,
+        smile=1.0, mouth=0.75 + 0.25 * shake, grin=1.0, brow=0.0, brow_y=0.3, lean=-5 + 2 * shake,
+        head_tilt=-9 + 5 * shake, lids=0.0,
+        lift=0.012 * shake, stretch=1 - 0.05 * shake, near_x=0.5, near_y=0.45, far_x=0.45, far_y=0.55, ears=0.1,
+        sweat=0.0, tears=0.0,
         tail=clock.wave(2.6),
     )  # fmt: skip
 
@@ -248,10 +178,14 @@ def _fall(pose: Pose, clock: Clock) -> Pose:
     kick = clock.wave(1.6) * landed
     arc = math.sin(math.pi * min(1.0, clock.seconds / 0.44))
     return pose._replace(
-        roll=-86 * fly, lift=0.16 * arc + 0.05 * bounce, stretch=1 - 0.12 * landed * math.exp(-9 * max(0.0, clock.seconds - 0.44)),
-        near_x=-0.5 - 0.2 * kick, near_y=-0.7, far_x=0.8, far_y=-0.5 + 0.2 * kick, near_foot_x=0.9 + 0.3 * kick, near_foot_y=0.5,
-        far_foot_x=0.5 - 0.3 * kick, far_foot_y=0.35, smile=-0.5, mouth=0.7 * (1 - 0.6 * landed), brow=-0.5, brow_y=0.5, ears=0.8,
-        dizzy=smooth((clock.seconds - 0.5) / 0.1), dust=landed * math.exp(-3 * max(0.0, clock.seconds - 0.44)), wide=1.1, sweat=0.0,
+        roll=-86 * fly, lift=0.16 * arc + 0.05 * bounce, stretch=1 - 0.12 * landed * math.exp(-9 * max(0.0,
+        clock.seconds - 0.44)),
+        near_x=-0.5 - 0.2 * kick, near_y=-0.7, far_x=0.8, far_y=-0.5 + 0.2 * kick, near_foot_x=0.9 + 0.3 * kick,
+        near_foot_y=0.5,
+        far_foot_x=0.5 - 0.3 * kick, far_foot_y=0.35, smile=-0.5, mouth=0.7 * (1 - 0.6 * landed), brow=-0.5,
+        brow_y=0.5, ears=0.8,
+        dizzy=smooth((clock.seconds - 0.5) / 0.1), dust=landed * math.exp(-3 * max(0.0, clock.seconds - 0.44)),
+        wide=1.1, sweat=0.0,
     )  # fmt: skip
 
 
@@ -259,8 +193,10 @@ def _sleep(pose: Pose, clock: Clock) -> Pose:
     """Curled up on the ground with the head on the paws."""
     breath = clock.wave(0.36)
     return pose._replace(
-        drop=1.0, stretch=0.86 + 0.025 * breath, lean=0, head_x=0.19, head_y=0.24 + 0.008 * breath, head_tilt=14, near_x=1.1, near_y=0.72,
-        far_x=1.2, far_y=0.7, near_foot_x=0.5, near_foot_y=0.1, far_foot_x=0.9, far_foot_y=0.1, lids=1.0, smile=0.3, mouth=0.12 + 0.1 * breath,
+        drop=1.0, stretch=0.86 + 0.025 * breath, lean=0, head_x=0.19, head_y=0.24 + 0.008 * breath, head_tilt=14,
+        near_x=1.1, near_y=0.72,
+        far_x=1.2, far_y=0.7, near_foot_x=0.5, near_foot_y=0.1, far_foot_x=0.9, far_foot_y=0.1, lids=1.0, smile=0.3,
+        mouth=0.12 + 0.1 * breath,
         ears=0.7, tail=-0.7, snore=1.0, sweat=0.0, brow=-0.1, brow_y=0.0, wide=1.0,
     )  # fmt: skip
 
@@ -269,7 +205,13 @@ def _wave(pose: Pose, clock: Clock) -> Pose:
     swing = clock.wave(1.9)
     smile = max(pose.smile, 0.6) if clock.mood not in ("sad", "angry") else pose.smile
     return pose._replace(
-        far_x=0.62 + 0.35 * swing, far_y=-0.85, head_tilt=4 * swing, smile=smile, mouth=max(pose.mouth, 0.35), turn=0.25, tail=swing
+        far_x=0.62 + 0.35 * swing,
+        far_y=-0.85,
+        head_tilt=4 * swing,
+        smile=smile,
+        mouth=max(pose.mouth, 0.35),
+        turn=0.25,
+        tail=swing,
     )
 
 
@@ -277,7 +219,8 @@ def _look(pose: Pose, clock: Clock) -> Pose:
     """A hand over the eyes, the head to and fro."""
     side = math.tanh(3 * clock.wave(0.42))
     return pose._replace(
-        far_x=0.78, far_y=-0.42, far_on_face=1, gaze_x=0.9 * side, head_x=0.03 * side, turn=SIDE * (0.35 + 0.65 * side), lean=3 * side,
+        far_x=0.78, far_y=-0.42, far_on_face=1, gaze_x=0.9 * side, head_x=0.03 * side,
+        turn=SIDE * (0.35 + 0.65 * side), lean=3 * side,
         wide=max(pose.wide, 1.05), brow_y=max(pose.brow_y, 0.2),
     )  # fmt: skip
 
@@ -285,8 +228,10 @@ def _look(pose: Pose, clock: Clock) -> Pose:
 def _cry(pose: Pose, clock: Clock) -> Pose:
     sob = abs(clock.wave(1.7))
     return pose._replace(
-        near_x=-0.5, near_y=0.15, near_on_face=1, far_x=0.5, far_y=0.15, far_on_face=1, lids=1.0, smile=-1.0, mouth=0.55 + 0.3 * sob,
-        brow=-1.0, brow_y=0.25, ears=1.0, tears=1.0, head_y=0.02 - 0.012 * sob, stretch=1 - 0.04 * sob, turn=0.15, head_tilt=3 * clock.wave(0.85),
+        near_x=-0.5, near_y=0.15, near_on_face=1, far_x=0.5, far_y=0.15, far_on_face=1, lids=1.0, smile=-1.0,
+        mouth=0.55 + 0.3 * sob,
+        brow=-1.0, brow_y=0.25, ears=1.0, tears=1.0, head_y=0.02 - 0.012 * sob, stretch=1 - 0.04 * sob, turn=0.15,
+        head_tilt=3 * clock.wave(0.85),
         tail=-0.3, sweat=0.0, wide=1.0,
     )  # fmt: skip
 
@@ -295,8 +240,10 @@ def _dance(pose: Pose, clock: Clock) -> Pose:
     beat = clock.wave(0.95)
     hop = abs(clock.wave(0.95))
     return pose._replace(
-        turn=SIDE * 0.7 * beat, lift=0.07 * hop, stretch=0.96 + 0.08 * hop, lean=9 * beat, near_x=-0.4, near_y=0.1 - 0.85 * beat, far_x=0.5,
-        far_y=0.1 + 0.85 * beat, near_foot_y=max(0.0, 0.7 * beat), far_foot_y=max(0.0, -0.7 * beat), near_foot_x=0.4 * beat, smile=1.0,
+        turn=SIDE * 0.7 * beat, lift=0.07 * hop, stretch=0.96 + 0.08 * hop, lean=9 * beat, near_x=-0.4,
+        near_y=0.1 - 0.85 * beat, far_x=0.5,
+        far_y=0.1 + 0.85 * beat, near_foot_y=max(0.0, 0.7 * beat), far_foot_y=max(0.0, -0.7 * beat),
+        near_foot_x=0.4 * beat, smile=1.0,
         mouth=0.6, head_tilt=-11 * beat, tail=beat, brow=0.0, brow_y=0.3, notes=1.0, ears=-0.2 * hop,
     )  # fmt: skip
 
@@ -305,21 +252,33 @@ def _hide(pose: Pose, clock: Clock) -> Pose:
     """Crouched with the hands over the eyes; staging puts it behind something."""
     down = 1.0 if not clock.speed else smooth((clock.share - 0.8) / 0.15)
     return pose._replace(
-        drop=0.95 * down, stretch=1 - 0.22 * down, head_y=0.05 * down, ears=max(pose.ears, down), near_x=-0.35 * down, near_y=0.1 + 0.6 * (1 - down),
+        drop=0.95 * down, stretch=1 - 0.22 * down, head_y=0.05 * down, ears=max(pose.ears, down),
+        near_x=-0.35 * down, near_y=0.1 + 0.6 * (1 - down),
         near_on_face=down, far_x=0.4, far_y=0.1 + 0.6 * (1 - down), far_on_face=down,
     )  # fmt: skip
 
 
 def _peek(pose: Pose, clock: Clock) -> Pose:
     side = math.tanh(3 * clock.wave(0.4))
-    return pose._replace(gaze_x=0.9 * side, turn=SIDE * side * 0.6, near_x=-0.75, near_y=-0.05, far_x=0.75, far_y=-0.05, wide=1.12, ears=-0.1, brow_y=0.4)
+    return pose._replace(
+        gaze_x=0.9 * side,
+        turn=SIDE * side * 0.6,
+        near_x=-0.75,
+        near_y=-0.05,
+        far_x=0.75,
+        far_y=-0.05,
+        wide=1.12,
+        ears=-0.1,
+        brow_y=0.4,
+    )
 
 
 def _ring(pose: Pose, clock: Clock) -> Pose:
     """Reaches up and presses, again and again; staging moves the hand to the bell."""
     press = ring_press(clock.seconds)
     return pose._replace(
-        far_x=0.6, far_y=-0.85, stretch=1.02 + 0.05 * press, lift=0.01, head_y=-0.01, head_tilt=-10, gaze_y=-0.7, gaze_x=0.5,
+        far_x=0.6, far_y=-0.85, stretch=1.02 + 0.05 * press, lift=0.01, head_y=-0.01, head_tilt=-10, gaze_y=-0.7,
+        gaze_x=0.5,
         chime=press, near_x=-0.3, near_y=0.8,
     )  # fmt: skip
 
@@ -332,7 +291,8 @@ def ring_press(seconds: float) -> float:
 
 def _bend(pose: Pose, down: float) -> Pose:
     return pose._replace(
-        drop=0.8 * down, lean=26 * down, head_y=pose.head_y + 0.05 * down, head_x=pose.head_x + 0.04 * down, near_x=0.6, near_y=0.9 + 0.2 * down,
+        drop=0.8 * down, lean=26 * down, head_y=pose.head_y + 0.05 * down, head_x=pose.head_x + 0.04 * down,
+        near_x=0.6, near_y=0.9 + 0.2 * down,
         far_x=0.7, far_y=0.9 + 0.2 * down, gaze_y=0.8 * down, head_tilt=8 * down,
     )  # fmt: skip
 
@@ -347,7 +307,9 @@ def _put_down(pose: Pose, clock: Clock) -> Pose:
 
 def _give(pose: Pose, clock: Clock) -> Pose:
     out = smooth(clock.share / 0.3) * smooth((1 - clock.share) / 0.25)
-    return pose._replace(near_x=0.4 + 0.75 * out, near_y=0.6 - 0.35 * out, far_x=0.4 + 0.7 * out, far_y=0.6 - 0.35 * out, lean=8 * out)
+    return pose._replace(
+        near_x=0.4 + 0.75 * out, near_y=0.6 - 0.35 * out, far_x=0.4 + 0.7 * out, far_y=0.6 - 0.35 * out, lean=8 * out
+    )
 
 
 CRASH_SHARE = 0.45
@@ -363,15 +325,20 @@ def _crash(pose: Pose, clock: Clock) -> Pose:
     down = smooth((since - 0.35) / 0.35)
     ringing = clock.wave(1.1) * down
     return pose._replace(
-        stretch=1 + 0.34 * flat * (1 - down) - 0.06 * down, drop=0.95 * down, lean=-5 * down, near_x=0.7 - 0.3 * down, near_y=-0.9 + 1.6 * down,
-        far_x=0.6, far_y=-0.9 + 1.6 * down, near_foot_x=1.0 * down, far_foot_x=1.3 * down, near_foot_y=0.1, far_foot_y=0.1, head_tilt=9 * ringing,
-        head_x=0.02 * ringing, smile=-0.4, mouth=0.5 - 0.2 * down, dizzy=1.0, stars=1.0, ears=0.7, brow=-0.6, brow_y=0.4, wide=1.1, sweat=0.0,
+        stretch=1 + 0.34 * flat * (1 - down) - 0.06 * down, drop=0.95 * down, lean=-5 * down,
+        near_x=0.7 - 0.3 * down, near_y=-0.9 + 1.6 * down,
+        far_x=0.6, far_y=-0.9 + 1.6 * down, near_foot_x=1.0 * down, far_foot_x=1.3 * down, near_foot_y=0.1,
+        far_foot_y=0.1, head_tilt=9 * ringing,
+        head_x=0.02 * ringing, smile=-0.4, mouth=0.5 - 0.2 * down, dizzy=1.0, stars=1.0, ears=0.7, brow=-0.6,
+        brow_y=0.4, wide=1.1, sweat=0.0,
         lift=0.1 * flat * (1 - down), dust=math.exp(-4 * since),
     )  # fmt: skip
 
 
 _ACTIONS: dict[Action, Callable[[Pose, Clock], Pose]] = {
-    "stand": _stand, "walk": _walk, "run": _run, "jump": _jump, "sit": _sit, "eat": _eat, "laugh": _laugh, "fall": _fall,
-    "sleep": _sleep, "wave": _wave, "look": _look, "cry": _cry, "dance": _dance, "hide": _hide, "peek": _peek, "ring": _ring,
+    "stand": _stand, "walk": _walk, "run": _run, "jump": _jump, "sit": _sit, "eat": _eat, "laugh": _laugh,
+    "fall": _fall,
+    "sleep": _sleep, "wave": _wave, "look": _look, "cry": _cry, "dance": _dance, "hide": _hide, "peek": _peek,
+    "ring": _ring,
     "pick_up": _pick_up, "put_down": _put_down, "give": _give, "crash": _crash,
 }  # fmt: skip

@@ -68,6 +68,7 @@ class PropLog:
         if not deed.what or deed.verb not in ("get", "put", "give", "eat"):
             return
         world, prop, half = self.world, deed.what, round((start + end) / 2, 2)
+        self._free_hands(deed.whom if deed.verb == "give" else deed.who, prop, round(start + 0.1 * (end - start), 2))
         if deed.verb == "eat":
             self._eat(deed, start, end)
             return
@@ -79,6 +80,17 @@ class PropLog:
             world.held[prop] = deed.whom if deed.verb == "give" and deed.whom else deed.who
         self._begin(prop, half)
 
+    def _free_hands(self, name: str, prop: str, start: float) -> None:
+        """Whoever takes a thing lays down what else they hold."""
+        for other in [own for own, holder in self.world.held.items() if holder == name and own != prop]:
+            del self.world.held[other]
+            self.world.lying[other] = self._on_the_ground(self.world.stances[name].x)
+            self._begin(other, start)
+
+    def _on_the_ground(self, x: float) -> Lying:
+        way = 1 if x < self.world.middle else -1
+        return Lying(self.world.kind, round(x + way * 0.18, 3), FEET_Y)
+
     def _put_where(self, deed: Deed) -> Lying:
         world = self.world
         x = world.stances[deed.who].x
@@ -86,9 +98,12 @@ class PropLog:
         if table and table.y is not None and abs(table.x - x) < 0.34:
             taken = [own.x for own in world.lying.values() if own.place == world.kind and own.y == table.y]
             spots = (table.x + (0.05 if x > table.x else -0.05), table.x - 0.14, table.x + 0.14)
-            return Lying(world.kind, round(max(spots, key=lambda spot: min((abs(spot - own) for own in taken), default=9.0)), 3), table.y)
-        way = 1 if x < world.middle else -1
-        return Lying(world.kind, round(x + way * 0.18, 3), FEET_Y)
+            return Lying(
+                world.kind,
+                round(max(spots, key=lambda spot: min((abs(spot - own) for own in taken), default=9.0)), 3),
+                table.y,
+            )
+        return self._on_the_ground(x)
 
     def _eat(self, deed: Deed, start: float, end: float) -> None:
         """From a table it is eaten where it stands; from the ground it is taken up first."""
@@ -97,9 +112,9 @@ class PropLog:
         if lying is not None and lying.y == FEET_Y:
             del world.lying[prop]
             world.held[prop] = deed.who
-            self._begin(prop, start)
+            self._begin(prop, round(start + 0.15 * (end - start), 2))
         world.bite(prop)
-        self._begin(prop, round(start + 0.5 * (end - start), 2))
+        self._begin(prop, round(start + 0.55 * (end - start), 2))
 
     def tracks(self) -> tuple[PropTrack, ...]:
         """Everything that was somewhere on the stage during the shot."""

@@ -9,13 +9,14 @@ import skia
 
 from storyreel.errors import GeometryError, StoryboardError, refusal
 from storyreel.geometry import SEGMENT_SECONDS
-from storyreel.toons.acting import Actor, Item, Stage
+from storyreel.toons.acting import Stage
 from storyreel.toons.camera import FRAMES_PER_SEGMENT, View, segment_and_seconds, view_at
 from storyreel.toons.cast import draw_figure
 from storyreel.toons.catalogue import FEET_Y, HALF_WIDTH, PROP_SIZE, spec_of
 from storyreel.toons.effects import draw_clouds, draw_effects, draw_waves
 from storyreel.toons.palette import NIGHT_FUR_TINT, colour_of
 from storyreel.toons.pen import Pen
+from storyreel.toons.players import Actor, Item
 from storyreel.toons.props import draw_prop
 from storyreel.toons.rooms import hole_path
 from storyreel.toons.scenery import Scenery
@@ -25,6 +26,9 @@ from storyreel.toons.truth import FrameTruth, truth_of
 PARALLAX = 0.3
 """The share of the camera's way that the sky and the horizon go along."""
 ZOOM_STEP = 0.5
+MOST_PENS = 64
+MOST_SCENERY = 12
+"""So many painted places are kept: about 10 MB each at 480 x 720."""
 
 
 class StoryRenderer:
@@ -35,9 +39,11 @@ class StoryRenderer:
     """
 
     def __init__(self, story: Story, height: int, width: int) -> None:
-        """GeometryError for a frame without pixels, StoryboardError for a story without segments or with unknown names."""
+        """GeometryError for too small a frame, StoryboardError for a story without segments or with unknown names."""
         if height < 16 or width < 16:
-            raise GeometryError(refusal("frame", f"{width}x{height}", "its sides must be 16 pixels or more", "Try 192x128"))
+            raise GeometryError(
+                refusal("frame", f"{width}x{height}", "its sides must be 16 pixels or more", "Try 192x128")
+            )
         if not story.segments:
             raise StoryboardError("the story has no segment, but a video needs at least one. Add a segment.")
         self.story = story
@@ -48,7 +54,7 @@ class StoryRenderer:
         self._canvas = self._surface.getCanvas()
         self._scenery: dict[tuple[int, str, float], Scenery] = {}
         self._pens: dict[tuple[bool, float], Pen] = {}
-        self._background: tuple[object, np.ndarray] | None = None
+        self._background: tuple[Scenery, View, np.ndarray] | None = None
 
     @property
     def frames(self) -> int:
@@ -79,7 +85,9 @@ class StoryRenderer:
     def moment(self, k: int) -> tuple[int, float]:
         """(segment, seconds into it) of frame k; GeometryError when the story has no such frame."""
         if not 0 <= k < self.frames:
-            raise GeometryError(refusal("frame", k, f"the story has frames 0 to {self.frames - 1}", "Ask for one of these"))
+            raise GeometryError(
+                refusal("frame", k, f"the story has frames 0 to {self.frames - 1}", "Ask for one of these")
+            )
         return segment_and_seconds(k)
 
     def _view(self, segment: int, seconds: float) -> View:
@@ -96,6 +104,7 @@ class StoryRenderer:
         story_seconds = segment * SEGMENT_SECONDS + seconds
         scale = self.height / view.height
         canvas = self._canvas
+        canvas.clear(skia.ColorBLACK)
         canvas.save()
         canvas.scale(scale, scale)
         canvas.translate(-view.x0, -view.y0)
@@ -111,17 +120,14 @@ class StoryRenderer:
                 draw_effects(pen, actor, story_seconds)
         canvas.restore()
 
-    def pen(self, lit: bool, scale: float, canvas: skia.Canvas | None = None) -> Pen:
-        """A pen for characters and props; pens of a scale are kept, for their paints."""
-        tint = NIGHT_FUR_TINT if lit else None
-        if canvas is not None:
-            return Pen(canvas, scale, tint)
+    def pen(self, lit: bool, scale: float) -> Pen:
+        """A pen for characters and props. Pens of a scale are kept for their paints, so it is rounded before use."""
         key = (lit, round(scale, 1))
         pen = self._pens.get(key)
         if pen is None:
-            if len(self._pens) > 64:
+            if len(self._pens) >= MOST_PENS:
                 self._pens.clear()
-            pen = self._pens[key] = Pen(self._canvas, scale, tint)
+            pen = self._pens[key] = Pen(self._canvas, key[1], NIGHT_FUR_TINT if lit else None)
         return pen
 
     def scenery(self, segment: int) -> Scenery:
@@ -133,18 +139,20 @@ class StoryRenderer:
         key = (own.place, own.time_of_day, level)
         scenery = self._scenery.get(key)
         if scenery is None:
+            while len(self._scenery) >= MOST_SCENERY:
+                self._scenery.pop(next(iter(self._scenery)))
             scenery = Scenery(place, f"{self.story.seed} place {own.place}", own.time_of_day, self.height * level)
             self._scenery[key] = scenery
         return scenery
 
     def _draw_background(self, scenery: Scenery, view: View, story_seconds: float, scale: float) -> None:
         if scenery.far is None:
-            key = (id(scenery), view)
-            if self._background is not None and self._background[0] == key:
-                np.copyto(self._pixels, self._background[1])
+            kept = self._background
+            if kept is not None and kept[0] is scenery and kept[1] == view:
+                np.copyto(self._pixels, kept[2])
                 return
             scenery.draw(self._canvas, scenery.near)
-            self._background = (key, self._pixels.copy())
+            self._background = (scenery, view, self._pixels.copy())
             return
         canvas = self._canvas
         shift = PARALLAX * (view.x - scenery.place.width / 2)

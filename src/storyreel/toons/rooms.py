@@ -8,29 +8,40 @@ from collections.abc import Callable
 
 import skia
 
-from storyreel.toons import furniture_outside as outside
-from storyreel.toons import furniture_rooms as inside
+from storyreel.toons import furniture_bed_bath as bed_bath
+from storyreel.toons import furniture_indoors as inside
+from storyreel.toons import furniture_nature as nature
+from storyreel.toons import furniture_town as town
 from storyreel.toons import patterns
 from storyreel.toons.catalogue import FLOOR_LINE, SIDE_WALL, spec_of
 from storyreel.toons.chance import chance, spread
 from storyreel.toons.palette import RGB, colour_of, darker, lighter, mix
-from storyreel.toons.pen import Pen, blob, curve, polygon
+from storyreel.toons.pen import Pen
 from storyreel.toons.script import Furniture, Place, PlaceKind
+from storyreel.toons.shapes import arch, blob, cloud_shape, curve, polygon, shifted, star
 
 Draw = Callable[[Pen, float, float, RGB, bool], None]
 
 DRAW: dict[str, Draw] = {
-    "window": inside.window, "picture": inside.picture, "clock": inside.clock, "door": inside.door, "mouse hole": inside.mouse_hole,
-    "lamp": inside.lamp, "plant": inside.plant, "stove": inside.stove, "fridge": inside.fridge, "table": inside.table, "sink": inside.sink,
+    "window": inside.window, "picture": inside.picture, "clock": inside.clock, "door": inside.door,
+    "mouse hole": inside.mouse_hole,
+    "lamp": inside.lamp, "plant": inside.plant, "stove": inside.stove, "fridge": inside.fridge,
+    "table": inside.table, "sink": inside.sink,
     "cupboard": inside.cupboard, "sofa": inside.sofa, "armchair": inside.armchair, "television": inside.television,
-    "bookcase": inside.bookcase, "fireplace": inside.fireplace, "bed": inside.bed, "wardrobe": inside.wardrobe,
-    "bedside table": inside.bedside_table, "toy chest": inside.toy_chest, "bath": inside.bath, "toilet": inside.toilet, "basin": inside.basin,
-    "mirror": inside.mirror, "towel rail": inside.towel_rail, "laundry basket": inside.laundry_basket, "flowerbed": outside.flowerbed,
-    "shed": outside.shed, "bush": outside.bush, "apple tree": outside.apple_tree, "bench": outside.bench, "wheelbarrow": outside.wheelbarrow,
-    "back door": outside.back_door, "house": outside.house, "front door": outside.front_door, "shop": outside.shop,
-    "lamp post": outside.lamp_post, "letter box": outside.letter_box, "car": outside.car, "tree": outside.tree, "parasol": outside.parasol,
-    "palm": outside.palm, "sandcastle": outside.sandcastle, "deck chair": outside.deck_chair, "boat": outside.boat, "rock": outside.rock,
-    "pine": outside.pine, "oak": outside.oak, "mushroom": outside.mushroom, "log": outside.log, "stump": outside.stump, "tent": outside.tent,
+    "bookcase": inside.bookcase, "fireplace": inside.fireplace, "bed": bed_bath.bed, "wardrobe": bed_bath.wardrobe,
+    "bedside table": bed_bath.bedside_table, "toy chest": bed_bath.toy_chest, "bath": bed_bath.bath,
+    "toilet": bed_bath.toilet, "basin": bed_bath.basin,
+    "mirror": bed_bath.mirror, "towel rail": bed_bath.towel_rail, "laundry basket": bed_bath.laundry_basket,
+    "flowerbed": nature.flowerbed,
+    "shed": town.shed, "bush": nature.bush, "apple tree": nature.apple_tree, "bench": town.bench,
+    "wheelbarrow": town.wheelbarrow,
+    "back door": town.back_door, "house": town.house, "front door": town.front_door, "shop": town.shop,
+    "lamp post": town.lamp_post, "letter box": town.letter_box, "car": town.car, "tree": nature.tree,
+    "parasol": nature.parasol,
+    "palm": nature.palm, "sandcastle": nature.sandcastle, "deck chair": nature.deck_chair, "boat": nature.boat,
+    "rock": nature.rock,
+    "pine": nature.pine, "oak": nature.oak, "mushroom": nature.mushroom, "log": nature.log,
+    "stump": nature.stump, "tent": nature.tent,
 }  # fmt: skip
 
 _NO_SHADOW = ("mouse hole", "window", "picture", "clock", "door", "cupboard", "mirror", "towel rail")
@@ -46,19 +57,21 @@ def draw_furniture(pen: Pen, piece: Furniture, lit: bool, shadow: bool = True) -
     DRAW[piece.kind](pen, spec.width, spec.height, colour_of("furniture", piece.colour), lit)
     if spec.bell is not None:
         pen.canvas.translate(spec.bell[0], spec.bell[1] - spec.bottom)
-        outside.door_bell(pen)
+        town.door_bell(pen)
     pen.canvas.restore()
 
 
 def hole_path(piece: Furniture) -> skia.Path:
     """The dark opening of a mouse hole, in stage units: a mouse inside shows in it alone."""
     spec = spec_of(piece.kind)
-    return _shifted(inside.arch(spec.width * 0.82, spec.height * 0.9), piece.x, spec.bottom)
+    return shifted(arch(spec.width * 0.82, spec.height * 0.9), piece.x, spec.bottom)
 
 
 def in_order(place: Place) -> list[Furniture]:
     """Furniture from the wall to the front, the order in which it is drawn."""
-    return sorted(place.furniture, key=lambda piece: (spec_of(piece.kind).row != "wall", spec_of(piece.kind).bottom, piece.x))
+    return sorted(
+        place.furniture, key=lambda piece: (spec_of(piece.kind).row != "wall", spec_of(piece.kind).bottom, piece.x)
+    )
 
 
 def paint_far(pen: Pen, place: Place, key: str, lit: bool) -> None:
@@ -115,7 +128,15 @@ def _skyline(pen: Pen, width: float, key: str, rgb: RGB, lit: bool) -> None:
                 bright = lit and chance(key, index, row, column) < 0.6
                 tint, pen.tint = pen.tint, None if bright else pen.tint
                 tone = (255, 222, 130) if bright else lighter(rgb, 0.4)
-                pen.box(x + 0.022 + column * 0.052, 0.645 - tall + row * 0.07, x + 0.048 + column * 0.052, 0.68 - tall + row * 0.07, tone, 0, 0)
+                pen.box(
+                    x + 0.022 + column * 0.052,
+                    0.645 - tall + row * 0.07,
+                    x + 0.048 + column * 0.052,
+                    0.68 - tall + row * 0.07,
+                    tone,
+                    0,
+                    0,
+                )
                 pen.tint = tint
         x += wide
         index += 1
@@ -138,11 +159,14 @@ def _end_walls(pen: Pen, place: Place) -> None:
     for side, x in ((1, 0.0), (-1, place.width)):
         x0, x1 = min(x, x + side * SIDE_WALL), max(x, x + side * SIDE_WALL)
         pen.box(x0, -0.1, x1, 1.1, darker(wall, 0.42), 0)
-        pen.box(min(x, x + side * SIDE_WALL * 0.6), -0.1, max(x, x + side * SIDE_WALL * 0.6), 1.1, darker(wall, 0.58), 0, 0)
+        pen.box(
+            min(x, x + side * SIDE_WALL * 0.6), -0.1, max(x, x + side * SIDE_WALL * 0.6), 1.1, darker(wall, 0.58), 0, 0
+        )
 
 
 def _room_base(pen: Pen, place: Place, panel_top: float) -> tuple[RGB, RGB, float]:
     wall, floor = colour_of("wall", place.wall_colour), colour_of("floor", place.floor_colour)
+    pen.box(-0.1, -0.1, place.width + 0.1, 1.1, wall, 0, 0)
     patterns.wallpaper(pen, place.pattern, wall, place.width, panel_top)
     pen.gradient(0, 0, place.width, 0.22, darker(wall, 0.5), darker(wall, 0.5), (64, 0))
     pen.box(-0.1, -0.05, place.width + 0.1, 0.028, lighter(wall, 0.7), 0)
@@ -195,7 +219,9 @@ def _bathroom(pen: Pen, place: Place, key: str) -> None:
     patterns.tiles(pen, width, 0.335, 0.375, mix((64, 150, 210), wall, 0.25), 0.085, (236, 248, 252))
     pen.box(0, FLOOR_LINE, width, 1, lighter(floor, 0.25), 0, 0)
     for index in range(-3, math.ceil(width / 0.11) + 4):
-        pen.line([(patterns.slant(index * 0.11, width, 0.74), FLOOR_LINE), (index * 0.11, 1)], darker(floor, 0.12), 0.007)
+        pen.line(
+            [(patterns.slant(index * 0.11, width, 0.74), FLOOR_LINE), (index * 0.11, 1)], darker(floor, 0.12), 0.007
+        )
     for y in (0.70, 0.75, 0.81, 0.88, 0.96):
         pen.line([(0, y), (width, y)], darker(floor, 0.12), 0.007)
     _skirting(pen, width, (246, 250, 252))
@@ -208,15 +234,19 @@ def _lawn(pen: Pen, place: Place, key: str, top: float) -> RGB:
         pen.box(0, y0, place.width, y1, lighter(rgb, 0.13 - 0.02 * index), 0, 0)
     for index in range(math.ceil(place.width * 9)):
         x, y = chance(key, "grass", index) * place.width, spread(top + 0.05, 0.99, key, "grass y", index)
-        pen.line([(x - 0.018, y - 0.02), (x - 0.006, y), (x + 0.002, y - 0.028), (x + 0.008, y), (x + 0.022, y - 0.018)], darker(rgb, 0.3), 0.007)
+        pen.line(
+            [(x - 0.018, y - 0.02), (x - 0.006, y), (x + 0.002, y - 0.028), (x + 0.008, y), (x + 0.022, y - 0.018)],
+            darker(rgb, 0.3),
+            0.007,
+        )
     return rgb
 
 
 def _garden(pen: Pen, place: Place, key: str) -> None:
     rgb = colour_of("floor", place.floor_colour)
     for index in range(-1, math.ceil(place.width / 0.3) + 1):
-        hedge = outside.cloud_shape(0.4, 0.26, ((-0.2, 0.5, 0.4), (0.2, 0.5, 0.42), (0, 0.8, 0.44)))
-        pen.inked(_shifted(hedge, index * 0.3 + 0.1, 0.62), darker(rgb, 0.22))
+        hedge = cloud_shape(0.4, 0.26, ((-0.2, 0.5, 0.4), (0.2, 0.5, 0.42), (0, 0.8, 0.44)))
+        pen.inked(shifted(hedge, index * 0.3 + 0.1, 0.62), darker(rgb, 0.22))
     white: RGB = (252, 250, 244)
     for y in (0.49, 0.59):
         pen.box(-0.1, y, place.width + 0.1, y + 0.03, white, 0)
@@ -232,12 +262,6 @@ def _garden(pen: Pen, place: Place, key: str) -> None:
         pen.oval(x, y, 0.006, 0.006, (255, 170, 40), 0)
 
 
-def _shifted(path: skia.Path, x: float, y: float) -> skia.Path:
-    moved = skia.Path(path)
-    moved.offset(x, y)
-    return moved
-
-
 def _street(pen: Pen, place: Place, key: str) -> None:
     rgb = colour_of("floor", place.floor_colour)
     width = place.width
@@ -248,7 +272,9 @@ def _street(pen: Pen, place: Place, key: str) -> None:
     pen.box(-0.1, 0.615, width + 0.1, 0.7, hedge, 0, 0)
     pen.box(-0.1, FLOOR_LINE, width + 0.1, 0.85, lighter(rgb, 0.2), 0)
     for index in range(-2, math.ceil(width / 0.2) + 3):
-        pen.line([(patterns.slant(index * 0.2, width, 0.92), FLOOR_LINE), (index * 0.2, 0.82)], darker(rgb, 0.16), 0.007)
+        pen.line(
+            [(patterns.slant(index * 0.2, width, 0.92), FLOOR_LINE), (index * 0.2, 0.82)], darker(rgb, 0.16), 0.007
+        )
     pen.line([(0, 0.735), (width, 0.735)], darker(rgb, 0.16), 0.007)
     pen.box(-0.1, 0.82, width + 0.1, 0.855, lighter(rgb, 0.55), 0)
     pen.box(-0.1, 0.85, width + 0.1, 1.1, (98, 98, 116), 0)
@@ -277,14 +303,19 @@ def _beach(pen: Pen, place: Place, key: str) -> None:
     for index in range(math.ceil(width * 1.6)):
         x, y = chance(key, "shell", index) * width, spread(0.74, 0.98, key, "shell y", index)
         if index % 2:
-            pen.inked(inside.star(x, y, 0.03, chance(key, index)), (255, 140, 100), 0.8)
+            pen.inked(star(x, y, 0.03, chance(key, index)), (255, 140, 100), 0.8)
         else:
-            pen.inked(blob([(x - 0.026, y - 0.026), (x + 0.026, y - 0.026), (x + 0.012, y + 0.02), (x - 0.012, y + 0.02)]), (255, 224, 220), 0.8)
+            pen.inked(
+                blob([(x - 0.026, y - 0.026), (x + 0.026, y - 0.026), (x + 0.012, y + 0.02), (x - 0.012, y + 0.02)]),
+                (255, 224, 220),
+                0.8,
+            )
 
 
 def _forest(pen: Pen, place: Place, key: str) -> None:
     rgb = colour_of("floor", place.floor_colour)
     deep: RGB = (52, 116, 92) if place.floor_colour != "autumn" else (176, 104, 60)
+    pen.box(0, 0.55, place.width, 0.7, lighter(deep, 0.2), 0, 0)
     for row, (low, tall, shade) in enumerate(((0.60, 0.44, 0.30), (0.655, 0.5, 0.12))):
         step = 0.26
         for index in range(-1, math.ceil(place.width / step) + 1):
@@ -293,7 +324,7 @@ def _forest(pen: Pen, place: Place, key: str) -> None:
             pen.canvas.save()
             pen.canvas.translate(x, low)
             tone = lighter(deep, shade)
-            pen.box(-0.016, -high * 0.3, 0.016, 0.01, darker(mix(outside.BARK, deep, 0.4), 0.1), 0, 0)
+            pen.box(-0.016, -high * 0.3, 0.016, 0.01, darker(mix(nature.BARK, deep, 0.4), 0.1), 0, 0)
             for share, half in ((0.2, 0.12), (0.46, 0.095), (0.7, 0.065)):
                 pen.polygon([(-half, -high * share), (0, -high * (share + 0.34)), (half, -high * share)], tone, 0)
             pen.canvas.restore()
@@ -327,4 +358,4 @@ def cloud(kind: int) -> skia.Path:
         ((-0.3, 0.3, 0.3), (-0.08, 0.55, 0.42), (0.2, 0.45, 0.36), (0.36, 0.26, 0.26)),
         ((-0.34, 0.26, 0.26), (-0.14, 0.42, 0.36), (0.12, 0.56, 0.4), (0.34, 0.3, 0.3)),
     )[kind]
-    return outside.cloud_shape(0.30, 0.15, puffs)
+    return cloud_shape(0.30, 0.15, puffs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import skia
@@ -19,7 +20,7 @@ MARGIN = 0.16
 
 
 class Scenery:
-    """The images of one place in one light at `scale` pixels a stage unit: `far` (out of doors), `near` and single pieces."""
+    """The images of one place in one light, `scale` pixels a unit: `far` (out of doors), `near` and pieces."""
 
     def __init__(self, place: Place, key: str, time_of_day: TimeOfDay, scale: float) -> None:
         self.place = place
@@ -36,13 +37,13 @@ class Scenery:
     def _paint_near(self, pen: Pen) -> None:
         paint_near(pen, self.place, self.key, self.lit)
 
-    def _image(self, x0: float, y0: float, x1: float, y1: float, paint: object) -> skia.Image:
+    def _image(self, x0: float, y0: float, x1: float, y1: float, paint: Callable[[Pen], None]) -> skia.Image:
         pixels = np.zeros((math.ceil((y1 - y0) * self.scale), math.ceil((x1 - x0) * self.scale), 4), np.uint8)
         surface = skia.Surface(pixels)
         canvas = surface.getCanvas()
         canvas.scale(self.scale, self.scale)
         canvas.translate(-x0, -y0)
-        paint(Pen(canvas, self.scale, self._tint() if self.lit else None, ink=None))  # type: ignore[operator]
+        paint(Pen(canvas, self.scale, self._tint() if self.lit else None, ink=None))
         return surface.makeImageSnapshot()
 
     def _tint(self) -> Tint:
@@ -56,7 +57,11 @@ class Scenery:
             x0 = math.floor((furniture.x - spec.width / 2 - MARGIN) * self.scale) / self.scale
             y0 = math.floor((spec.top - MARGIN) * self.scale) / self.scale
             image = self._image(
-                x0, y0, furniture.x + spec.width / 2 + MARGIN, spec.bottom + 0.05, lambda pen: draw_furniture(pen, furniture, self.lit, False)
+                x0,
+                y0,
+                furniture.x + spec.width / 2 + MARGIN,
+                spec.bottom + 0.05,
+                lambda pen: draw_furniture(pen, furniture, self.lit, False),
             )
             found = self._pieces[furniture] = (image, x0, y0)
         return found

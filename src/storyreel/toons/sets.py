@@ -91,7 +91,8 @@ def _wall_pieces(kind: PlaceKind, width: float, standing: Sequence[Furniture], r
             in_the_way = (
                 other
                 for other in (*standing, *found)
-                if spec_of(other.kind).top < spec.bottom and abs(other.x - x) < (spec_of(other.kind).width + spec.width) / 2 + 0.03
+                if spec_of(other.kind).top < spec.bottom
+                and abs(other.x - x) < (spec_of(other.kind).width + spec.width) / 2 + 0.03
             )
             if next(in_the_way, None) is None:
                 found.append(_piece(item, x, rng))
@@ -134,7 +135,7 @@ def table_of(place: Place) -> Spot | None:
 
 
 def crash_spot(place: Place, near: float, others: Sequence[float] = ()) -> Spot:
-    """What a character that runs on from `near` will hit: an end wall, or something solid out of doors where no other stands."""
+    """What a character that runs on from `near` will hit: an end wall, or something solid where no other stands."""
     if place.indoors:
         left = near < place.width / 2
         return Spot(SIDE_WALL if left else place.width - SIDE_WALL, "wall")

@@ -1,19 +1,20 @@
-"""Staging: the deeds of a shot become beats, tracks, props in hands, and a camera that shows everyone the text tells of."""
+"""Staging: the deeds of a shot become beats, tracks, props in hands, and a camera that shows everyone told of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from storyreel.toons.catalogue import FEET_Y, HALF_WIDTH
-from storyreel.toons.deeds import ENTERING, LASTING, LEAVING, TRAVELLING, Deed, Phases, names_in
+from storyreel.toons.deeds import ENTERING, LASTING, LEAVING, TRAVELLING, Deed, Phases, in_order, names_in
 from storyreel.toons.framing import HALF, SECONDS, Framing, choose_camera
 from storyreel.toons.properties import PropLog
-from storyreel.toons.script import Action, Beat, Camera, Mood, PropTrack, Track
+from storyreel.toons.script import Action, Beat, Camera, Mood, PropTrack, Species, Track
 from storyreel.toons.world import Facing, Stance, World
 
 _WEIGHTS = {
-    "in": 1.0, "runin": 0.8, "doorin": 1.0, "out": 1.1, "runout": 0.9, "doorout": 1.0, "to": 0.9, "runto": 0.8, "roam": 1.3,
-    "dash": 1.0, "wander": 2.4, "flee": 2.0, "chase": 2.0, "race": 2.0, "hide": 0.9, "get": 1.0, "put": 1.0, "give": 1.2,
+    "in": 1.0, "runin": 0.8, "doorin": 1.0, "out": 1.1, "runout": 0.9, "doorout": 1.0, "to": 0.9,
+    "runto": 0.8, "roam": 1.3, "dash": 1.0, "wander": 2.4, "flee": 2.0, "chase": 2.0, "race": 2.0, "hide": 0.9,
+    "get": 1.0, "put": 1.0, "give": 1.2,
     "eat": 1.6, "sleep": 1.6, "dance": 1.6, "peek": 1.6, "ring": 1.4, "look": 1.0, "watch": 1.0,
 }  # fmt: skip
 _LONGEST_HIDE = 0.8
@@ -63,32 +64,19 @@ def stage_shot(world: World, phases: Phases) -> StagedShot:
     return _Director(world, phases).play()
 
 
-def _in_order(phases: Phases) -> Phases:
-    """Entrances moved to the first phase and exits to the last, or those who make them would be in view too shortly."""
-    deeds = [list(phase) for phase in phases]
-    for phase in deeds[1:]:
-        for deed in [deed for deed in phase if deed.verb in ENTERING]:
-            phase.remove(deed)
-            deeds[0].append(deed)
-    for phase in deeds[:-1]:
-        for deed in [deed for deed in phase if deed.verb in LEAVING]:
-            phase.remove(deed)
-            deeds[-1].append(deed)
-    return tuple(tuple(phase) for phase in deeds if phase)
-
-
 class _Director:
     """The making of one shot: everybody's beats so far and the whereabouts of props."""
 
     def __init__(self, world: World, phases: Phases) -> None:
         self.world, self.rng = world, world.rng
-        self.left_to_right = tuple(sorted(world.stances, key=lambda name: world.stances[name].x))
-        self.phases = phases = self._with_entrances(_in_order(phases))
+        there = set(world.stances)
+        self.phases = phases = self._with_entrances(in_order(phases))
         self.beats: dict[str, list[Beat]] = {name: [] for name in (*world.stances, *names_in(phases))}
         self.lasting = tuple((name, stance.lasting) for name, stance in world.stances.items() if stance.lasting)
         self.props = PropLog(world)
         self.told: list[list[Told]] = []
         self.middle_from = world.middle
+        self.there = there
 
     def play(self) -> StagedShot:
         """Every phase in turn, then the camera."""
@@ -101,11 +89,12 @@ class _Director:
         props = self.props.tracks()
         camera, seen = self._camera(tracks)
         self.world.camera = camera
-        apart = tuple(name for name in self.left_to_right if name in seen)
-        return StagedShot(camera, tracks, props, tuple(map(tuple, self.told)), seen, apart, self.lasting)
+        xs = {name: self.beats[name][0].x_from for name in seen if name in self.there}
+        left_to_right = tuple(sorted(xs, key=lambda name: xs[name]))
+        return StagedShot(camera, tracks, props, tuple(map(tuple, self.told)), seen, left_to_right, self.lasting)
 
     def _with_entrances(self, phases: Phases) -> Phases:
-        """The phases with an entrance for whoever is not there yet; one who peeks has been hiding there all the time."""
+        """The phases with an entrance for whoever is not there yet; one who peeks has been hiding there."""
         world = self.world
         coming = []
         for name in names_in(phases):
@@ -125,7 +114,9 @@ class _Director:
         for i, phase in enumerate(self.phases):
             spare = lengths[i] - _LONGEST_HIDE
             if any(deed.verb == "hide" for deed in phase) and spare > 0 and len(lengths) > 1:
-                lengths = [_LONGEST_HIDE if j == i else own + spare / (len(lengths) - 1) for j, own in enumerate(lengths)]
+                lengths = [
+                    _LONGEST_HIDE if j == i else own + spare / (len(lengths) - 1) for j, own in enumerate(lengths)
+                ]
         return [round(sum(lengths[: i + 1]), 2) for i in range(len(lengths) - 1)] + [SECONDS]
 
     def _play_phase(self, phase: tuple[Deed, ...], start: float, end: float) -> None:
@@ -147,6 +138,8 @@ class _Director:
         looks = replace(deed, verb="look", what="", whom="")
         if deed.verb in ("hide", "peek", "ring") and (spot is None or abs(spot.x - world.middle) > HALF - 0.15):
             return looks
+        if deed.verb == "get" and (holder := world.held.get(deed.what)) in world.stances and holder != deed.who:
+            return replace(deed, whom=holder)
         if deed.verb in ("get", "eat", "put", "give") and world.held.get(deed.what) != deed.who:
             if world.lying_here(deed.what):
                 return deed if deed.verb in ("get", "eat") else replace(looks, what=deed.what)
@@ -235,9 +228,10 @@ class _Director:
         length = min(abs(goal - world.middle), (end - start) * _FASTEST["run"])
         world.middle = round(world.middle + way * length, 3)
         room = 0.0 if len(deeds) == 1 else 0.2
+        opens = world.camera is None and start == 0
         for place_in_row, deed in enumerate(deeds):
             offset = way * (room - place_in_row * 2 * room)
-            if not self.beats[deed.who]:
+            if opens:
                 world.stances[deed.who].x = round(self.middle_from + offset, 3)
             self._beat(deed.who, deed.action, start, end, round(world.middle + offset, 3), deed.mood)
             self._tell(deed, side="left" if way < 0 else "right")
@@ -263,7 +257,7 @@ class _Director:
         world = self.world
         spot = world.spot_for(deed)
         here = world.stances[deed.who].x if deed.who in world.stances else world.middle
-        if deed.verb == "give" or (deed.verb in ("to", "runto") and deed.whom):
+        if deed.verb == "give" or (deed.verb in ("to", "runto", "get") and deed.whom):
             return self._beside(deed)
         if spot is None or deed.verb in ("look", "doorin", "doorout"):
             return None
@@ -296,7 +290,9 @@ class _Director:
             target, gap = (lying.x, 0.17) if lying else (world.middle, 0.0)
         return world.free_x(target + (-gap if x < target else gap), deed.who, ignoring=(deed.whom,))
 
-    def _beat(self, who: str, action: Action, start: float, end: float, x_to: float, mood: Mood, facing: Facing | None = None) -> None:
+    def _beat(
+        self, who: str, action: Action, start: float, end: float, x_to: float, mood: Mood, facing: Facing | None = None
+    ) -> None:
         """Adds a beat, or lengthens the one before when nothing changes."""
         if end - start < 0.02:
             return
@@ -305,7 +301,12 @@ class _Director:
             facing = "right" if x_to > stance.x else "left"
         look = facing or stance.facing
         last = beats[-1] if beats else None
-        if last and last.action == action and last.x_from == x_to and (last.x_to, last.mood, last.facing) == (x_to, mood, look):
+        if (
+            last
+            and last.action == action
+            and last.x_from == x_to
+            and (last.x_to, last.mood, last.facing) == (x_to, mood, look)
+        ):
             beats[-1] = replace(last, end=end)
         else:
             beats.append(Beat(action, last.end if last else start, end, stance.x, x_to, mood, look))
@@ -345,11 +346,17 @@ class _Director:
         target = None
         if deed.whom in world.stances:
             target = world.stances[deed.whom].x
-        elif deed.verb in ("get", "eat", "put", "look", "ring", "crash") and (spot := world.spot_for(deed)) and abs(spot.x - x) > 0.02:
+        elif (
+            deed.verb in ("get", "eat", "put", "look", "ring", "crash")
+            and (spot := world.spot_for(deed))
+            and abs(spot.x - x) > 0.02
+        ):
             target = spot.x
         if target is not None:
             return "right" if target > x else "left"
-        if deed.verb in ("wave", "dance", "laugh", "cry", "peek") and (len(world.stances) == 1 or self.rng.random() < 0.5):
+        if deed.verb in ("wave", "dance", "laugh", "cry", "peek") and (
+            len(world.stances) == 1 or self.rng.random() < 0.5
+        ):
             return "viewer"
         return self._toward(deed.who)
 
@@ -365,7 +372,8 @@ class _Director:
 
     def _camera(self, tracks: tuple[Track, ...]) -> tuple[Camera, tuple[str, ...]]:
         """A camera and the names of those whom it shows; those who merely stand by may be left out of its view."""
-        doers = names_in(self.phases)
+        partners = (deed.whom for phase in self.phases for deed in phase if deed.whom in self.beats)
+        doers = tuple(dict.fromkeys((*names_in(self.phases), *partners)))
         hidden = {track.character for track in tracks if all(beat.action == "hide" for beat in track.beats)}
         acting = [track for track in tracks if track.character in doers]
         others = [track for track in tracks if track.character not in doers and track.character not in hidden]
@@ -373,7 +381,7 @@ class _Director:
         choices = [(acting + others, away)]
         if others:
             choices.insert(0 if self.rng.random() < 0.5 else 1, (acting, others + away))
-        species = {name: own.species for name, own in self.world.cast.items()}
+        species: dict[str, Species] = {name: own.species for name, own in self.world.cast.items()}
         for seen, unseen in choices:
             framing = Framing(self.world.place, self.middle_from, seen, unseen, species)
             camera = choose_camera(framing, self.world.middle, self.world.camera, self.rng)

@@ -1,9 +1,10 @@
-"""Ground truth of a frame: who and what is in view, where, and doing what; exact, because the same drawing is measured."""
+"""Ground truth of a frame: who and what is in view, where, doing what. Exact, because the drawing is measured."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import skia
 
-from storyreel.toons.acting import Actor
 from storyreel.toons.camera import View
 from storyreel.toons.cast import draw_figure
 from storyreel.toons.catalogue import PROP_SIZE
 from storyreel.toons.pen import Pen
+from storyreel.toons.players import Actor, Item
 from storyreel.toons.rooms import hole_path
 from storyreel.toons.scenery import Scenery
-from storyreel.toons.script import Action, Furniture, Mood, PlaceKind, PropKind, Species, TimeOfDay
+from storyreel.toons.script import Action, Character, Furniture, Mood, PlaceKind, Prop, PropKind, Species, TimeOfDay
 
 if TYPE_CHECKING:
     from storyreel.toons.renderer import StoryRenderer
@@ -32,9 +33,9 @@ REACH = 1.7
 class CharacterTruth:
     """A character of the story in one frame.
 
-    `box` is (x0, y0, x1, y1) in pixels, x1 and y1 excluded, of what no furniture covers and the frame holds; None when not
-    visible. `fraction` is the share of the drawn character that is seen (other characters do not count as covers). `points`
-    are (x, y) pixels of "head", "collar", "near_hand" and "far_hand", also when outside the frame; empty off stage.
+    `box` is (x0, y0, x1, y1) in pixels, x1 and y1 excluded, of what no furniture covers and the frame holds; None
+    when not visible. `fraction` is the share of the drawn character that is seen; other characters are no cover.
+    `points` are (x, y) pixels of "head", "collar", "near_hand" and "far_hand", also outside the frame; empty off stage.
     """
 
     name: str
@@ -83,42 +84,52 @@ def truth_of(renderer: StoryRenderer, k: int) -> FrameTruth:
     segment, seconds = renderer.moment(k)
     own = story.segments[segment]
     view = renderer.view(k)
-    scale = renderer.height / view.height
     actors = stage.actors(segment, seconds)
-    items = stage.items(segment, seconds, actors)
     by_name = {actor.character.name: actor for actor in actors}
-    characters = []
-    for character in story.cast:
-        actor = by_name.get(character.name)
-        if actor is None:
-            characters.append(CharacterTruth(character.name, character.species, False, None, 0.0, None, None, {}))
-            continue
-        box, fraction = _measured(renderer, segment, actor, view, scale)
-        characters.append(
-            CharacterTruth(
-                character.name, character.species, box is not None, box, fraction, actor.beat.action, actor.beat.mood, _points(actor, view, scale)
-            )
-        )
-    found = {item.prop.name: item for item in items}
-    props = []
-    for prop in story.props:
-        item = found.get(prop.name)
-        if item is None:
-            props.append(PropTruth(prop.name, prop.kind, False, None, None))
-            continue
-        wide, high = PROP_SIZE[prop.kind]
-        edges = (item.x - wide / 2, item.y - high, item.x + wide / 2, item.y)
-        box = _clipped(tuple((edge - start) * scale for edge, start in zip(edges, (view.x0, view.y0, view.x0, view.y0), strict=True)), renderer)
-        props.append(PropTruth(prop.name, prop.kind, box is not None, box, item.holder))
+    items = {item.prop.name: item for item in stage.items(segment, seconds, actors)}
     return FrameTruth(
-        k, segment, own.scene, stage.place(segment).kind, own.place, own.time_of_day, (view.x0, view.y0, view.x1, view.y1), tuple(characters), tuple(props)
+        frame=k,
+        segment=segment,
+        scene=own.scene,
+        place=stage.place(segment).kind,
+        place_index=own.place,
+        time_of_day=own.time_of_day,
+        camera=(view.x0, view.y0, view.x1, view.y1),
+        characters=tuple(_character(renderer, segment, one, by_name.get(one.name), view) for one in story.cast),
+        props=tuple(_prop(renderer, one, items.get(one.name), view) for one in story.props),
     )
 
 
-def _clipped(edges: tuple[float, ...], renderer: StoryRenderer) -> Box | None:
+def _character(
+    renderer: StoryRenderer, segment: int, character: Character, actor: Actor | None, view: View
+) -> CharacterTruth:
+    if actor is None:
+        return CharacterTruth(character.name, character.species, False, None, 0.0, None, None, {})
+    scale = renderer.height / view.height
+    box, fraction = _measured(renderer, segment, actor, view, scale)
+    return CharacterTruth(
+        character.name,
+        character.species,
+        box is not None,
+        box,
+        fraction,
+        actor.beat.action,
+        actor.beat.mood,
+        _points(actor, view, scale),
+    )
+
+
+def _prop(renderer: StoryRenderer, prop: Prop, item: Item | None, view: View) -> PropTruth:
+    if item is None:
+        return PropTruth(prop.name, prop.kind, False, None, None)
+    scale = renderer.height / view.height
+    wide, high = PROP_SIZE[prop.kind]
+    x, y = (item.x - view.x0) * scale, (item.y - view.y0) * scale
+    edges = (x - wide / 2 * scale, y - high * scale, x + wide / 2 * scale, y)
     x0, y0 = max(0, int(edges[0])), max(0, int(edges[1]))
-    x1, y1 = min(renderer.width, int(np.ceil(edges[2]))), min(renderer.height, int(np.ceil(edges[3])))
-    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+    x1, y1 = min(renderer.width, math.ceil(edges[2])), min(renderer.height, math.ceil(edges[3]))
+    box = (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+    return PropTruth(prop.name, prop.kind, box is not None, box, item.holder)
 
 
 def _points(actor: Actor, view: View, scale: float) -> dict[str, tuple[float, float]]:
@@ -131,7 +142,9 @@ def _points(actor: Actor, view: View, scale: float) -> dict[str, tuple[float, fl
     return points
 
 
-def _measured(renderer: StoryRenderer, segment: int, actor: Actor, view: View, scale: float) -> tuple[Box | None, float]:
+def _measured(
+    renderer: StoryRenderer, segment: int, actor: Actor, view: View, scale: float
+) -> tuple[Box | None, float]:
     """(box, fraction in view) of a character, from drawing it alone, with the furniture in front of it cut out."""
     figure = actor.figure
     reach = figure.height * REACH

@@ -12,10 +12,12 @@ from random import Random
 
 from storyreel.toons import phrases
 from storyreel.toons.names import ROLE_OF
-from storyreel.toons.script import Action, PlaceKind, PropKind, TimeOfDay
+from storyreel.toons.script import Action, PlaceKind, TimeOfDay
 from storyreel.toons.staging import StagedShot, Told
 
 MOST_TOKENS = 88
+USUAL_TOKENS = 36
+"""Shorter texts are worded again a few times."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,16 @@ class Teller:
     def tell(self, kind: PlaceKind, time: TimeOfDay, shot: StagedShot, new_scene: bool) -> Words:
         """The words of one shot; at most MOST_TOKENS words and punctuation marks, 3 to 5 sentences."""
         phases = self._told(shot)
+        text = ""
         for attempt in range(8):
-            text = self._text(kind, time, shot, phases, new_scene, brief=attempt > 3)
-            if count_tokens(text) <= MOST_TOKENS:
+            text = self._text(kind, time, shot, phases, new_scene, brief=attempt > 4)
+            least = USUAL_TOKENS if attempt < 4 else 0
+            if least <= count_tokens(text) <= MOST_TOKENS:
                 break
         sentence = self._sentence(kind, time, phases)
-        actions = tuple((told.deed.who, told.deed.action) for phase in phases for told in phase)
+        actions: tuple[tuple[str, Action], ...] = tuple(
+            (told.deed.who, told.deed.action) for phase in phases for told in phase
+        )
         return Words(text, sentence, actions)
 
     def _told(self, shot: StagedShot) -> list[list[Told]]:
@@ -83,12 +89,14 @@ class Teller:
                 phases[-1].append(shot.bystander(name))
         return [phase for phase in phases if phase]
 
-    def _text(self, kind: PlaceKind, time: TimeOfDay, shot: StagedShot, phases: list[list[Told]], new_scene: bool, brief: bool) -> str:
+    def _text(
+        self, kind: PlaceKind, time: TimeOfDay, shot: StagedShot, phases: list[list[Told]], new_scene: bool, brief: bool
+    ) -> str:
         rng, paragraph = self.rng, _Paragraph(self.rng)
         sentences = [self._background(kind, time, new_scene)]
-        if not brief and rng.random() < 0.65:
+        if not brief and rng.random() < 0.75:
             sentences += self._positions(shot, paragraph)
-        if not brief and rng.random() < 0.45:
+        if not brief and rng.random() < 0.55:
             sentences.insert(1, rng.choice(phrases.DETAILS[time]))
         sentences += self._actions(phases, paragraph, brief, at_most=4 - len(sentences))
         sentences.append(self._camera(shot, paragraph))
@@ -114,7 +122,9 @@ class Teller:
     def _actions(self, phases: list[list[Told]], paragraph: _Paragraph, brief: bool, at_most: int) -> list[str]:
         """The phases in order, told in so many sentences at most."""
         rng = self.rng
-        sentences = [f"{rng.choice(phrases.FIRST) if len(phases) > 1 else ''} {self._clause(phases[0], paragraph, brief)}"]
+        sentences = [
+            f"{rng.choice(phrases.FIRST) if len(phases) > 1 else ''} {self._clause(phases[0], paragraph, brief)}"
+        ]
         for number, phase in enumerate(phases[1:], 1):
             left = at_most - len(sentences)
             if left == 0 or (number == 1 and rng.random() < 0.45):
@@ -179,7 +189,18 @@ class Teller:
 _A_BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeiou])")
 _GO_ON = ("sit", "sleep", "dance", "cry", "laugh", "eat", "stand", "look", "jump")
 _TELLS_MOOD = ("surprise", "fear", "joy", "tears", "smiles", "laugh", "sobs", "bump", "fall", "dream", "laughs")
-_MOOD_TOLD = {"laugh": 0.15, "dance": 0.2, "wave": 0.15, "eat": 0.3, "cry": 0.1, "fall": 0.2, "crash": 0.2, "sleep": 0.1, "hide": 0.3, "jump": 0.4}
+_MOOD_TOLD = {
+    "laugh": 0.15,
+    "dance": 0.2,
+    "wave": 0.15,
+    "eat": 0.3,
+    "cry": 0.1,
+    "fall": 0.2,
+    "crash": 0.2,
+    "sleep": 0.1,
+    "hide": 0.3,
+    "jump": 0.4,
+}
 
 
 def _phrase_key(told: Told) -> str:

@@ -15,6 +15,8 @@ from storyreel.toons.sets import Spot, build_place, crash_spot, door_of, hiding_
 
 REACH = 0.52
 """How far from the middle of the action anybody stands, so that one wide view holds all."""
+MOST_BITTEN = MAX_BITES - 2
+"""So many bites leave enough to see what it is."""
 APART = 0.30
 """The least distance between the middles of two characters."""
 
@@ -90,7 +92,10 @@ class World:
             return
         seat = seat_of(place) or door_of(place)
         base = seat.x if seat else place.width / 2
-        x = max((base + self.rng.uniform(-0.5, 0.5) for _ in range(6)), key=lambda x: min((abs(x - o) for o in others), default=0.0))
+        x = max(
+            (base + self.rng.uniform(-0.5, 0.5) for _ in range(6)),
+            key=lambda x: min((abs(x - o) for o in others), default=0.0),
+        )
         self.lying[prop] = Lying(kind, round(min(place.width - 0.35, max(0.35, x)), 3), FEET_Y)
 
     def open_scene(self, kind: PlaceKind, time: TimeOfDay, shots: Sequence[Phases]) -> None:
@@ -184,12 +189,16 @@ class World:
 
     def free_x(self, wanted: float, who: str, ignoring: Iterable[str] = ()) -> float:
         """The x nearest to the wanted one that is within reach of the middle and apart from everybody else."""
-        others = [stance.x for name, stance in self.stances.items() if name != who and name not in ignoring]
-        others += [x for name, x in self.kept_free if name != who]
+        others = [
+            (stance.x, APART + 0.1 * (stance.lasting == "sleep"))
+            for name, stance in self.stances.items()
+            if name != who and name not in ignoring
+        ]
+        others += [(x, APART) for name, x in self.kept_free if name != who]
         low, high = self.middle - REACH, self.middle + REACH
         wanted = min(high, max(low, wanted))
         tries = [low + (high - low) * i / 26 for i in range(27)]
-        free = [x for x in (wanted, *tries) if all(abs(x - other) >= APART for other in others)]
+        free = [x for x in (wanted, *tries) if all(abs(x - other) >= apart for other, apart in others)]
         return round(min(free, key=lambda x: abs(x - wanted)) if free else wanted, 3)
 
     def edge_x(self, who: str, side: int) -> float:
@@ -197,6 +206,6 @@ class World:
         return round(self.middle + side * (HALF + HALF_WIDTH[self.species(who)] + 0.03), 3)
 
     def bite(self, prop: str) -> int:
-        """One bite more, of which something always stays; the new number of bites."""
-        self.bites[prop] = min(MAX_BITES - 1, self.bites.get(prop, 0) + 1)
+        """One bite more, up to the most; the new number of bites."""
+        self.bites[prop] = min(MOST_BITTEN, self.bites.get(prop, 0) + 1)
         return self.bites[prop]

@@ -30,6 +30,8 @@ from storyreel.toons.script import Story
 FRAMES_AT_ONCE = SEGMENT_SECONDS * FRAMES_PER_SECOND
 CRF = 12
 """H.264 quality of the cartoons: no loss that the autoencoder could learn."""
+# With a look-ahead the encoder's choices for small frames are not the same every time.
+_X264 = {"crf": str(CRF), "preset": "veryfast", "x264-params": "rc-lookahead=0:sync-lookahead=0"}
 SETTINGS = "toons.json"
 
 
@@ -65,9 +67,10 @@ def write_stories(
 ) -> Written:
     """Draws the stories of seeds seed, seed + 1, ... of so many seconds into a folder; complete ones are kept.
 
-    `workers` is the number of processes (default: all cores; 1: this process alone). `progress(done, stories)` is called
-    once at the start and after each story. ConfigError for sizes that H.264 or the grammar cannot have, GeometryError for
-    seconds that are no multiple of 3, OutputError for a folder that holds other toons or cannot be written.
+    `workers` is the number of processes (default: all cores; 1: this process alone). `progress(done, stories)` is
+    called once at the start and after each story. ConfigError for sizes that H.264 or the grammar cannot have,
+    GeometryError for seconds that are no multiple of 3, OutputError for a folder that holds other toons or cannot be
+    written.
     """
     check_seconds(seconds)
     _check_sizes(stories, height, width)
@@ -97,7 +100,9 @@ def _check_sizes(stories: int, height: int, width: int) -> None:
         raise ConfigError(refusal("--stories", stories, "it must be at least 1", "Try 10"))
     for name, pixels in (("height", height), ("width", width)):
         if pixels < 32 or pixels % 2:
-            raise ConfigError(refusal(name, f"{pixels} pixels", "H.264 needs an even number of at least 32", "Try 192x128"))
+            raise ConfigError(
+                refusal(name, f"{pixels} pixels", "H.264 needs an even number of at least 32", "Try 192x128")
+            )
 
 
 def _claim(folder: Path, settings: dict[str, int]) -> None:
@@ -148,7 +153,10 @@ def _draw(job: _Job) -> int:
     with _aside(_path(job, ".json")) as part:
         part.write_text(json.dumps(storyboard_of(story), indent=1) + "\n", encoding="utf-8")
     with _aside(_path(job, ".truth.json.gz")) as part:
-        truth = {"story": dataclasses.asdict(story), "frames": [dataclasses.asdict(renderer.truth(k)) for k in range(frames)]}
+        truth = {
+            "story": dataclasses.asdict(story),
+            "frames": [dataclasses.asdict(renderer.truth(k)) for k in range(frames)],
+        }
         # Without a time stamp the same story is the same file.
         with part.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
             packed.write(json.dumps(truth, separators=(",", ":")).encode())
@@ -162,7 +170,7 @@ def write_video(path: Path, renderer: Any, frames: int, height: int, width: int)
     import av
 
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": str(CRF), "preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=_X264)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         # Every worker has a core of its own.
         stream.thread_count = 1

@@ -13,6 +13,7 @@ from storyreel.data.clips import clip_numbers
 from storyreel.data.latent_clips import encode_clips
 from storyreel.data.toon_clips import draw_clips
 from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, PackRun, Run, VAERun
+from storyreel.training.curves import plot_log
 from storyreel.training.loop import Clock, Report, silent
 from storyreel.training.pack import pack
 from storyreel.training.probe import train_probe
@@ -56,6 +57,7 @@ def run(
         pack(recipe, root)
     else:
         train_probe(recipe, root, device=chosen, clock=clock, report=report, workers=processes)
+    plot_log(root / recipe.name)
 
 
 def _encode(recipe: EncodeRun, root: Path, device: torch.device, workers: int, report: Report) -> None:

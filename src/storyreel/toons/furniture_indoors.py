@@ -1,7 +1,7 @@
-"""Furniture of kitchen, living room, bedroom and bathroom.
+"""Furniture of any room, of the kitchen and of the living room.
 
-Every function draws at (0, 0), the middle of the foot, for its width and height, y running down; `lit` is night, when lamps,
-screens and fires shine.
+Every function draws at (0, 0), the middle of the foot, for its width and height, y running down; `lit` is
+night, when lamps, screens and fires shine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import math
 import skia
 
 from storyreel.toons.palette import RGB, darker, lighter, mix
-from storyreel.toons.pen import Pen, blob, curve, mirrored, polygon
+from storyreel.toons.pen import Pen
+from storyreel.toons.shapes import arch, blob, curve, polygon
 
 WHITE: RGB = (250, 250, 248)
 STEEL: RGB = (184, 194, 206)
@@ -38,7 +39,18 @@ def window(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     pen.box(-w * 0.48, -h * 0.06, w * 0.48, h * 0.04, lighter(rgb), 0.008)
     cloth = lighter(mix(rgb, (255, 90, 90), 0.55), 0.15)
     for side in (-1, 1):
-        pen.inked(polygon([(side * w * 0.5, -h * 1.02), (side * w * 0.14, -h * 1.02), (side * w * 0.34, -h * 0.5), (side * w * 0.46, -h * 0.06), (side * w * 0.5, -h * 0.06)]), cloth)
+        pen.inked(
+            polygon(
+                [
+                    (side * w * 0.5, -h * 1.02),
+                    (side * w * 0.14, -h * 1.02),
+                    (side * w * 0.34, -h * 0.5),
+                    (side * w * 0.46, -h * 0.06),
+                    (side * w * 0.5, -h * 0.06),
+                ]
+            ),
+            cloth,
+        )
         pen.line([(side * w * 0.42, -h * 0.95), (side * w * 0.44, -h * 0.12)], darker(cloth), 0.006)
     pen.box(-w * 0.54, -h * 1.08, w * 0.54, -h * 0.99, darker(cloth, 0.15), 0.01)
 
@@ -57,7 +69,10 @@ def _night_pane(pen: Pen, x0: float, y0: float, x1: float, y1: float) -> None:
 def picture(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     pen.box(-w / 2, -h, w / 2, 0, rgb, 0.008)
     pen.box(-w * 0.39, -h * 0.87, w * 0.39, -h * 0.13, lighter(rgb, 0.75), 0.004, 0.7)
-    pen.inside(polygon([(-w * 0.38, -h * 0.86), (w * 0.38, -h * 0.86), (w * 0.38, -h * 0.14), (-w * 0.38, -h * 0.14)]), lambda: _landscape(pen, w, h, rgb))
+    pen.inside(
+        polygon([(-w * 0.38, -h * 0.86), (w * 0.38, -h * 0.86), (w * 0.38, -h * 0.14), (-w * 0.38, -h * 0.14)]),
+        lambda: _landscape(pen, w, h, rgb),
+    )
 
 
 def _landscape(pen: Pen, w: float, h: float, rgb: RGB) -> None:
@@ -80,7 +95,15 @@ def door(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     pen.box(-w * 0.41, -h * 0.95, w * 0.41, 0, rgb, 0.004)
     for top, low in ((-0.88, -0.54), (-0.46, -0.1)):
         for side in (-1, 1):
-            pen.box(min(side * 0.07, side * 0.33) * w, top * h, max(side * 0.07, side * 0.33) * w, low * h, darker(rgb, 0.16), 0.006, 0.7)
+            pen.box(
+                min(side * 0.07, side * 0.33) * w,
+                top * h,
+                max(side * 0.07, side * 0.33) * w,
+                low * h,
+                darker(rgb, 0.16),
+                0.006,
+                0.7,
+            )
     pen.oval(w * 0.32, -h * 0.46, 0.016, 0.016, (255, 206, 80), 0.8)
 
 
@@ -88,17 +111,6 @@ def mouse_hole(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     pen.inked(arch(w, h), lighter(rgb, 0.2))
     pen.inked(arch(w * 0.82, h * 0.9), (48, 34, 50))
     pen.inside(arch(w * 0.82, h * 0.9), lambda: pen.oval(0, 0, w * 0.36, h * 0.12, (86, 62, 70), 0))
-
-
-def arch(w: float, h: float) -> skia.Path:
-    """A doorway with a round top, standing at the origin."""
-    path = skia.Path()
-    path.moveTo(-w / 2, 0)
-    path.lineTo(-w / 2, -h + w / 2)
-    path.cubicTo(-w / 2, -h - w * 0.02, w / 2, -h - w * 0.02, w / 2, -h + w / 2)
-    path.lineTo(w / 2, 0)
-    path.close()
-    return path
 
 
 def lamp(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
@@ -119,7 +131,18 @@ def plant(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
         pen.canvas.save()
         pen.canvas.translate(0, -h * 0.34)
         pen.canvas.rotate(angle)
-        pen.inked(blob([(0, 0.02), (w * 0.24, -h * 0.22 * size), (w * 0.06, -h * 0.68 * size), (-w * 0.06, -h * 0.68 * size), (-w * 0.24, -h * 0.22 * size)]), LEAF)
+        pen.inked(
+            blob(
+                [
+                    (0, 0.02),
+                    (w * 0.24, -h * 0.22 * size),
+                    (w * 0.06, -h * 0.68 * size),
+                    (-w * 0.06, -h * 0.68 * size),
+                    (-w * 0.24, -h * 0.22 * size),
+                ]
+            ),
+            LEAF,
+        )
         pen.line([(0, -0.02), (0, -h * 0.5 * size)], darker(LEAF, 0.25), 0.006)
         pen.canvas.restore()
     pen.polygon([(-w * 0.34, -h * 0.36), (w * 0.34, -h * 0.36), (w * 0.24, 0), (-w * 0.24, 0)], rgb)
@@ -152,7 +175,10 @@ def fridge(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
 
 def table(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     for x in (-0.4, 0.4):
-        pen.polygon([(x * w - 0.022, -h * 0.8), (x * w + 0.022, -h * 0.8), (x * w + 0.015, 0), (x * w - 0.015, 0)], darker(rgb, 0.12))
+        pen.polygon(
+            [(x * w - 0.022, -h * 0.8), (x * w + 0.022, -h * 0.8), (x * w + 0.015, 0), (x * w - 0.015, 0)],
+            darker(rgb, 0.12),
+        )
     pen.box(-w * 0.46, -h * 0.82, w * 0.46, -h * 0.62, darker(rgb, 0.2), 0.004)
     cloth = skia.Path()
     cloth.moveTo(-w * 0.5, -h)
@@ -173,7 +199,15 @@ def table(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
 def sink(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     pen.box(-w / 2, -h * 0.9, w / 2, -0.01, rgb, 0.008)
     for side in (-1, 1):
-        pen.box(min(side * 0.04, side * 0.44) * w, -h * 0.74, max(side * 0.04, side * 0.44) * w, -h * 0.12, darker(rgb, 0.12), 0.01, 0.7)
+        pen.box(
+            min(side * 0.04, side * 0.44) * w,
+            -h * 0.74,
+            max(side * 0.04, side * 0.44) * w,
+            -h * 0.12,
+            darker(rgb, 0.12),
+            0.01,
+            0.7,
+        )
         pen.oval(side * w * 0.09, -h * 0.45, 0.012, 0.012, STEEL, 0.6)
     pen.stroke(curve((0, -h * 0.95), (0, -h * 1.5), (w * 0.16, -h * 1.22)), darker(STEEL, 0.5), 0.034)
     pen.stroke(curve((0, -h * 0.95), (0, -h * 1.5), (w * 0.16, -h * 1.22)), STEEL, 0.02)
@@ -184,7 +218,15 @@ def sink(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
 def cupboard(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     pen.box(-w / 2, -h, w / 2, 0, rgb, 0.008)
     for side in (-1, 1):
-        pen.box(min(side * 0.03, side * 0.45) * w, -h * 0.9, max(side * 0.03, side * 0.45) * w, -h * 0.1, lighter(rgb, 0.18), 0.008, 0.8)
+        pen.box(
+            min(side * 0.03, side * 0.45) * w,
+            -h * 0.9,
+            max(side * 0.03, side * 0.45) * w,
+            -h * 0.1,
+            lighter(rgb, 0.18),
+            0.008,
+            0.8,
+        )
         pen.oval(side * w * 0.08, -h * 0.28, 0.012, 0.012, STEEL, 0.6)
 
 
@@ -238,7 +280,14 @@ def television(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
 
 def bookcase(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     pen.box(-w / 2, -h, w / 2, -0.01, rgb, 0.008)
-    colours: list[RGB] = [(214, 74, 70), (84, 136, 204), (246, 204, 84), (92, 166, 98), (150, 112, 190), (244, 226, 190)]
+    colours: list[RGB] = [
+        (214, 74, 70),
+        (84, 136, 204),
+        (246, 204, 84),
+        (92, 166, 98),
+        (150, 112, 190),
+        (244, 226, 190),
+    ]
     for shelf in range(3):
         low = -h * (0.06 + 0.31 * shelf)
         pen.box(-w * 0.44, low - h * 0.26, w * 0.44, low, darker(rgb, 0.4), 0.004, 0.7)
@@ -256,11 +305,28 @@ def fireplace(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     for row in range(5):
         for brick in range(5):
             x = -w * 0.44 + w * 0.19 * brick + (w * 0.06 if row % 2 else 0)
-            pen.line([(x, -h * (0.12 + 0.17 * row)), (min(w * 0.44, x + w * 0.11), -h * (0.12 + 0.17 * row))], darker(rgb, 0.3), 0.006)
+            pen.line(
+                [(x, -h * (0.12 + 0.17 * row)), (min(w * 0.44, x + w * 0.11), -h * (0.12 + 0.17 * row))],
+                darker(rgb, 0.3),
+                0.006,
+            )
     pen.inked(arch(w * 0.56, h * 0.66), (58, 40, 48))
     tint, pen.tint = pen.tint, None
-    for x, tall, colour in ((0.0, 0.46, (255, 120, 40)), (-0.10, 0.30, (255, 150, 50)), (0.10, 0.33, (255, 150, 50)), (0.0, 0.26, (255, 220, 90))):
-        flame = blob([(x * w, -h * (tall + 0.12)), (x * w + w * 0.12, -h * 0.2), (x * w + w * 0.07, -h * 0.02), (x * w - w * 0.07, -h * 0.02), (x * w - w * 0.12, -h * 0.2)])
+    for x, tall, colour in (
+        (0.0, 0.46, (255, 120, 40)),
+        (-0.10, 0.30, (255, 150, 50)),
+        (0.10, 0.33, (255, 150, 50)),
+        (0.0, 0.26, (255, 220, 90)),
+    ):
+        flame = blob(
+            [
+                (x * w, -h * (tall + 0.12)),
+                (x * w + w * 0.12, -h * 0.2),
+                (x * w + w * 0.07, -h * 0.02),
+                (x * w - w * 0.07, -h * 0.02),
+                (x * w - w * 0.12, -h * 0.2),
+            ]
+        )
         pen.fill(flame, colour)
     pen.tint = tint
     for side in (-1, 1):
@@ -268,117 +334,3 @@ def fireplace(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
     pen.box(-w * 0.54, -h, w * 0.54, -h * 0.88, darker(WOOD, 0.05), 0.01)
     if lit:
         pen.glow(0, -h * 0.25, 0.5, (255, 140, 50), 120)
-
-
-def bed(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    for x in (-0.46, 0.46):
-        pen.box(x * w - 0.018, -0.06, x * w + 0.018, 0, darker(WOOD), 0.006)
-    pen.box(-w * 0.5, -h, -w * 0.42, -0.03, WOOD, 0.02)
-    pen.box(w * 0.43, -h * 0.62, w * 0.5, -0.03, WOOD, 0.02)
-    pen.box(-w * 0.46, -h * 0.2, w * 0.46, -0.035, darker(WOOD, 0.1), 0.006)
-    pen.box(-w * 0.43, -h * 0.42, w * 0.44, -h * 0.18, WHITE, 0.02)
-    pen.inked(blob([(-w * 0.43, -h * 0.66), (-w * 0.2, -h * 0.7), (-w * 0.18, -h * 0.38), (-w * 0.42, -h * 0.36)]), (255, 252, 240))
-    quilt = skia.Path()
-    quilt.moveTo(-w * 0.2, -h * 0.45)
-    quilt.cubicTo(0, -h * 0.58, w * 0.3, -h * 0.5, w * 0.45, -h * 0.46)
-    quilt.lineTo(w * 0.45, -h * 0.14)
-    quilt.lineTo(-w * 0.24, -h * 0.14)
-    quilt.close()
-    pen.inked(quilt, rgb)
-    pen.inside(quilt, lambda: [pen.line([(x * w, -h * 0.6), (x * w - 0.02, 0)], lighter(rgb, 0.4), 0.026) for x in (0.0, 0.16, 0.32)] and None)
-    pen.polygon([(-w * 0.23, -h * 0.47), (-w * 0.12, -h * 0.51), (-w * 0.15, -h * 0.14), (-w * 0.26, -h * 0.14)], lighter(rgb, 0.6), 0.8)
-
-
-def wardrobe(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    for side in (-1, 1):
-        pen.box(side * w * 0.38 - 0.02, -0.04, side * w * 0.38 + 0.02, 0, darker(rgb), 0.006)
-    pen.box(-w * 0.47, -h * 0.95, w * 0.47, -0.03, rgb, 0.01)
-    for side in (-1, 1):
-        pen.box(min(side * 0.02, side * 0.42) * w, -h * 0.9, max(side * 0.02, side * 0.42) * w, -h * 0.10, lighter(rgb, 0.15), 0.012, 0.8)
-        pen.oval(side * w * 0.08, -h * 0.48, 0.013, 0.013, (255, 206, 80), 0.6)
-    pen.inked(blob(mirrored([(0.0, -h * 1.04), (w * 0.44, -h * 1.0), (w * 0.58, -h * 0.9), (0.3 * w, -h * 0.92)])), darker(rgb, 0.1))
-
-
-def bedside_table(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    pen.box(-w * 0.44, -h * 0.9, w * 0.44, -0.01, rgb, 0.006)
-    pen.box(-w * 0.5, -h, w * 0.5, -h * 0.86, lighter(rgb, 0.15), 0.008)
-    for y in (-0.74, -0.4):
-        pen.box(-w * 0.34, y * h, w * 0.34, (y + 0.26) * h, darker(rgb, 0.14), 0.006, 0.7)
-        pen.oval(0, (y + 0.13) * h, 0.011, 0.011, (255, 206, 80), 0.6)
-
-
-def toy_chest(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    pen.oval(-w * 0.22, -h * 0.86, 0.045, 0.045, (240, 96, 90))
-    pen.oval(w * 0.2, -h * 0.88, 0.04, 0.04, (190, 134, 84))
-    for side in (-1, 1):
-        pen.oval(w * 0.2 + side * 0.032, -h * 1.03, 0.016, 0.016, (190, 134, 84), 0.8)
-    pen.box(-w * 0.48, -h * 0.78, w * 0.48, -0.005, rgb, 0.014)
-    pen.box(-w * 0.5, -h * 0.82, w * 0.5, -h * 0.58, lighter(rgb, 0.25), 0.012)
-    pen.fill(star(0, -h * 0.28, 0.05), (255, 224, 100))
-
-
-def star(x: float, y: float, r: float, turn: float = 0.0) -> skia.Path:
-    """A five-pointed star around (x, y)."""
-    points = [(x + math.sin(a) * size, y - math.cos(a) * size) for i in range(10) for a, size in [(math.tau * i / 10 + turn, r if i % 2 == 0 else r * 0.45)]]
-    return polygon(points)
-
-
-def mirror(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    pen.oval(0, -h / 2, w / 2, h / 2, rgb)
-    pen.oval(0, -h / 2, w * 0.39, h * 0.41, GLASS, 0.7)
-    pen.line([(-w * 0.16, -h * 0.5), (w * 0.02, -h * 0.72)], WHITE, 0.016)
-    pen.line([(-w * 0.04, -h * 0.42), (w * 0.12, -h * 0.62)], WHITE, 0.010)
-
-
-def bath(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    for side in (-1, 1):
-        pen.oval(side * w * 0.34, -0.025, 0.028, 0.025, (236, 190, 80))
-    pen.stroke(curve((w * 0.40, -h * 0.7), (w * 0.40, -h * 1.25), (w * 0.28, -h * 1.08)), darker(STEEL, 0.5), 0.034)
-    pen.stroke(curve((w * 0.40, -h * 0.7), (w * 0.40, -h * 1.25), (w * 0.28, -h * 1.08)), STEEL, 0.02)
-    for x, r in ((-0.3, 0.036), (-0.2, 0.05), (-0.08, 0.04), (0.03, 0.052), (0.14, 0.038), (0.22, 0.03)):
-        pen.oval(x * w, -h * 0.8, r, r, WHITE, 0.7)
-    tub = skia.Path()
-    tub.moveTo(-w * 0.47, -h * 0.72)
-    tub.cubicTo(-w * 0.46, -h * 0.1, -w * 0.4, -0.035, -w * 0.28, -0.035)
-    tub.lineTo(w * 0.28, -0.035)
-    tub.cubicTo(w * 0.4, -0.035, w * 0.46, -h * 0.1, w * 0.47, -h * 0.72)
-    tub.close()
-    pen.inked(tub, rgb)
-    pen.line([(-w * 0.34, -h * 0.5), (-w * 0.28, -h * 0.22)], lighter(rgb, 0.8), 0.018)
-    pen.box(-w * 0.5, -h * 0.8, w * 0.5, -h * 0.66, lighter(rgb, 0.35), 0.022)
-
-
-def toilet(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    pen.box(-w * 0.42, -h, w * 0.42, -h * 0.52, rgb, 0.02)
-    pen.box(-w * 0.46, -h * 1.03, w * 0.46, -h * 0.92, lighter(rgb, 0.3), 0.012)
-    pen.box(-w * 0.32, -h * 0.84, -w * 0.14, -h * 0.78, STEEL, 0.006, 0.6)
-    pen.polygon([(-w * 0.26, -h * 0.3), (w * 0.26, -h * 0.3), (w * 0.32, 0), (-w * 0.32, 0)], darker(rgb, 0.08))
-    pen.inked(blob([(-w * 0.52, -h * 0.52), (w * 0.52, -h * 0.52), (w * 0.44, -h * 0.2), (w * 0.1, -h * 0.14), (-w * 0.1, -h * 0.14), (-w * 0.44, -h * 0.2)]), rgb)
-    pen.oval(0, -h * 0.47, w * 0.44, h * 0.075, lighter(rgb, 0.4))
-    pen.oval(0, -h * 0.465, w * 0.29, h * 0.04, (150, 196, 220), 0.7)
-
-
-def basin(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    pen.polygon([(-w * 0.12, -h * 0.7), (w * 0.12, -h * 0.7), (w * 0.2, 0), (-w * 0.2, 0)], darker(rgb, 0.08))
-    pen.inked(blob([(-w * 0.5, -h * 0.94), (w * 0.5, -h * 0.94), (w * 0.46, -h * 0.62), (w * 0.1, -h * 0.5), (-w * 0.1, -h * 0.5), (-w * 0.46, -h * 0.62)]), rgb)
-    pen.box(-w * 0.52, -h, w * 0.52, -h * 0.86, lighter(rgb, 0.3), 0.016)
-    pen.stroke(curve((0, -h), (0, -h * 1.3), (w * 0.16, -h * 1.14)), darker(STEEL, 0.5), 0.03)
-    pen.stroke(curve((0, -h), (0, -h * 1.3), (w * 0.16, -h * 1.14)), STEEL, 0.017)
-    pen.box(w * 0.24, -h * 1.2, w * 0.4, -h, (120, 190, 236), 0.008, 0.8)
-    pen.line([(w * 0.3, -h * 1.2), (w * 0.27, -h * 1.42)], (240, 96, 110), 0.012)
-
-
-def towel_rail(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    pen.box(-w / 2, -h, w / 2, -h * 0.9, STEEL, 0.01)
-    pen.box(-w * 0.36, -h * 0.95, w * 0.3, 0, rgb, 0.012)
-    for y in (-0.24, -0.14):
-        pen.line([(-w * 0.34, y * h), (w * 0.28, y * h)], lighter(rgb, 0.55), 0.012)
-
-
-def laundry_basket(pen: Pen, w: float, h: float, rgb: RGB, lit: bool) -> None:
-    pen.inked(blob([(-w * 0.42, -h * 0.8), (-w * 0.2, -h * 1.16), (w * 0.1, -h * 1.0), (w * 0.36, -h * 1.1), (w * 0.44, -h * 0.74)]), (120, 176, 230))
-    pen.polygon([(-w * 0.46, -h * 0.8), (w * 0.46, -h * 0.8), (w * 0.38, 0), (-w * 0.38, 0)], rgb)
-    for row in range(3):
-        for hole in range(5):
-            pen.box(w * (-0.33 + 0.145 * hole), -h * (0.62 - 0.19 * row), w * (-0.25 + 0.145 * hole), -h * (0.52 - 0.19 * row), darker(rgb, 0.4), 0.006, 0)
-    pen.box(-w * 0.5, -h * 0.86, w * 0.5, -h * 0.72, lighter(rgb, 0.2), 0.012)

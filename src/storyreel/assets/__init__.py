@@ -1,0 +1,9 @@
+"""What storyreel ships beside its code."""
+
+from pathlib import Path
+
+DEMO_MODEL = Path(__file__).parent / "demo"
+"""Folder of the demo model."""
+
+DEMO_PROBE = Path(__file__).parent / "probe"
+"""Folder of the probe that reads places and characters in the demo model's videos."""

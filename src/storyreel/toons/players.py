@@ -1,0 +1,44 @@
+"""Who and what is on stage at a moment: the records between acting and drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storyreel.toons.cast import Figure
+from storyreel.toons.script import Beat, Character, Furniture, Prop
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A character on stage. `depth` orders drawing (far first); `behind` is the furniture that covers it, if any."""
+
+    character: Character
+    figure: Figure
+    beat: Beat
+    seconds: float
+    depth: float
+    behind: Furniture | None = None
+    bell: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A prop on stage: (x, y) is the middle of its lower edge; `mirror` -1 when it is held to the left."""
+
+    prop: Prop
+    x: float
+    y: float
+    depth: float
+    bites: int = 0
+    holder: str | None = None
+    mirror: float = 1.0
+
+
+@dataclass(frozen=True)
+class Station:
+    """Where a beat puts a character: its ground y, its depth, what covers it, and what it sits or lies on."""
+
+    y: float
+    depth: float
+    behind: Furniture | None = None
+    on: Furniture | None = None
