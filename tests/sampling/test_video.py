@@ -57,6 +57,13 @@ def test_colours_come_back(tmp_path):
     assert np.abs(frames[2].astype(int) - picture).mean() < 3
 
 
+def test_the_same_frames_are_the_same_bytes(tmp_path):
+    for number in range(8):
+        with VideoWriter(tmp_path / f"{number}.mp4", 64, 96) as writer:
+            writer.write(noise(30))
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_frames_keep_their_order(tmp_path):
     shades = np.arange(20, 230, 10, dtype=np.uint8)
     with VideoWriter(tmp_path / "v.mp4", 64, 96) as writer:

@@ -8,8 +8,18 @@ from __future__ import annotations
 import pytest
 
 from storyreel.toons.script import (
-    Beat, Camera, Character, Furniture, Place, Prop, PropBeat, PropTrack, Segment, Story, Track,
-)  # fmt: skip
+    Beat,
+    Camera,
+    Character,
+    Furniture,
+    Place,
+    Prop,
+    PropBeat,
+    PropTrack,
+    Segment,
+    Story,
+    Track,
+)
 
 CAST = (
     Character("Tom", "cat", "orange", "blue"),

@@ -22,16 +22,10 @@ import numpy as np
 from storyreel.data.clip_config import ClipConfig
 from storyreel.data.clips import CHARACTERS, PLACES, Clip, frames_path, record_path
 from storyreel.geometry import PixelShape
-from storyreel.storyboard.schema import Storyboard, StoryboardSegment
+from storyreel.storyboard.schema import Storyboard
 from storyreel.toons.grammar import make_story
 from storyreel.toons.renderer import StoryRenderer
-from storyreel.toons.script import Story
-
-
-def storyboard_of(story: Story) -> Storyboard:
-    """The storyboard (format 3, with scene borders) of a cartoon story."""
-    segments = [StoryboardSegment(text=s.text, scene_start=story.starts_scene(i)) for i, s in enumerate(story.segments)]
-    return Storyboard(title=story.title, segments=segments)
+from storyreel.toons.writer import storyboard_of
 
 
 def draw_clip(config: ClipConfig, number: int) -> Clip:
@@ -40,7 +34,7 @@ def draw_clip(config: ClipConfig, number: int) -> Clip:
     story = make_story(seed, config.story_segments)
     start = random.Random(f"window {seed}").randrange(config.story_segments - config.segments + 1)
     window = slice(start, start + config.segments)
-    texts = storyboard_of(story).marked_texts()[window]
+    texts = Storyboard.model_validate(storyboard_of(story)).marked_texts()[window]
     cut = dataclasses.replace(story, segments=story.segments[window])
     renderer = StoryRenderer(cut, config.height, config.width)
     shape = PixelShape.for_video(cut.seconds, config.height, config.width)

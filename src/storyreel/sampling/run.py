@@ -51,7 +51,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the pixels, with nothing left open. `guidance` is the maximum that it rises to."""
+    """What decides the pixels, with nothing left open. `guidance` is the maximum; dtypes are transformer's and VAE's."""
 
     steps: int
     guidance: float
@@ -59,6 +59,7 @@ class Settings:
     seed: int
     device: str
     dtype: str
+    vae_dtype: str
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,7 @@ def _settings(request: Request, info: ModelInfo, pipeline: StoryreelPipeline, de
         seed=request.seed,
         device=str(device),
         dtype=str(pipeline.transformer.dtype).removeprefix("torch."),
+        vae_dtype=str(pipeline.vae.dtype).removeprefix("torch."),
     )
     Solver(pipeline.scheduler, settings.solver, settings.steps)
     guidance_scales(settings.steps, settings.guidance)

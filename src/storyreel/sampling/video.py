@@ -30,6 +30,11 @@ REMEDIES = {
 }
 
 
+SAME_BITS = "mbtree=0"
+"""With its macroblock tree, x264 made other bits of the same small frames (48x32) in some 3 of 100 runs; without, never
+in 400. The tree saves a few per cent of the file."""
+
+
 @dataclass(frozen=True)
 class VideoFacts:
     """What a video file says of itself, its frames counted one by one."""
@@ -75,7 +80,9 @@ class VideoWriter:
             self._aside.unlink(missing_ok=True)
             raise output_error(self.path, error) from error
         self._container.metadata["comment"] = comment
-        self._stream = self._container.add_stream("libx264", rate=FRAMES_PER_SECOND, options={"crf": str(crf)})
+        self._stream = self._container.add_stream(
+            "libx264", rate=FRAMES_PER_SECOND, options={"crf": str(crf), "x264-params": SAME_BITS}
+        )
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
         context = self._stream.codec_context
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG

@@ -15,7 +15,7 @@ from storyreel.toons.players import Actor, Item, Station
 from storyreel.toons.poses import CRASH_SHARE, hop_of, pose_of
 from storyreel.toons.script import Beat, Place, Prop, PropBeat, Segment, Story
 from storyreel.toons.stance import Clock, Pose, smooth
-from storyreel.toons.stations import change_lane, hiding_place, peeking, reach_bell, seat
+from storyreel.toons.stations import change_lane, hiding_place, reach_bell, seat
 
 BLEND_SECONDS = 0.17
 HAND_OVER_SECONDS = 0.2
@@ -152,28 +152,28 @@ class Stage:
                 pose = self._posed(other, name, place, last.end).blend(pose, smooth(since / BLEND_SECONDS))
             pose, station = change_lane(pose, self._station(other, name, last), station, beat, since)
         elif beat.action == "hide" and beat.x_from != beat.x_to:
-            pose, station = change_lane(pose, Station(self._lane[name], self._lane[name]), station, beat, since)
+            pose, station = change_lane(pose, Station.at(self._lane[name]), station, beat, since)
         pose = _blinking(pose, name, segment * SEGMENT_SECONDS + seconds)
         pose = self._holding(segment, seconds, name, pose, beat)
-        x = self._x(segment, name, index, seconds)
+        x = self._x(segment, name, index, seconds) + station.aside
+        if station.aside:
+            pose = pose._replace(lean=60 * station.aside * (-1 if pose.turn < 0 else 1))
         figure = Figure(self.looks[name], pose, x, station.y)
         bell = None
         if beat.action == "sleep" and station.on is not None and station.on.kind == "bed":
             figure = replace(figure, pose=pose._replace(turn=-abs(pose.turn)))
         if beat.action == "ring":
             figure, bell = reach_bell(figure, self.place(segment), since)
-        if beat.action == "peek":
-            figure = peeking(figure, station, beat.facing)
-        return Actor(character, figure, beat, seconds, station.depth, station.behind, bell)
+        return Actor(character, figure, beat, seconds, station.depth, station.behind, station.floor, bell)
 
     def _station(self, segment: int, name: str, beat: Beat) -> Station:
         character = self.cast[name]
         lane = self._lane[name]
         if beat.action in ("hide", "peek"):
-            return hiding_place(self.place(segment), character, beat) or Station(lane, lane)
+            return hiding_place(self.place(segment), character, beat) or Station.at(lane)
         if beat.action in ("sit", "eat", "sleep", "laugh", "cry", "look", "wave") and beat.x_from == beat.x_to:
             return seat(self.place(segment), character, beat, lane)
-        return Station(lane, lane)
+        return Station.at(lane)
 
     def _holding(self, segment: int, seconds: float, name: str, pose: Pose, beat: Beat) -> Pose:
         held = self._held(self.story.segments[segment], seconds, name)

@@ -163,7 +163,7 @@ def draw_clouds(pen: Pen, place: Place, key: str, story_seconds: float, lit: boo
         pen.canvas.restore()
 
 
-def draw_waves(pen: Pen, place: Place, story_seconds: float, x0: float, x1: float) -> None:
+def draw_waves(pen: Pen, story_seconds: float, x0: float, x1: float) -> None:
     """Glints on the sea of a beach, between two x."""
     for row, y in enumerate((0.455, 0.495, 0.54, 0.585)):
         step = 0.16 + 0.04 * row

@@ -10,7 +10,10 @@ from storyreel.toons.script import Beat, Character, Furniture, Prop
 
 @dataclass(frozen=True)
 class Actor:
-    """A character on stage. `depth` orders drawing (far first); `behind` is the furniture that covers it, if any."""
+    """A character on stage. `depth` orders drawing (far first); `behind` is the furniture that covers it, if any.
+
+    Nothing of it shows below `floor`, a y in stage units.
+    """
 
     character: Character
     figure: Figure
@@ -18,6 +21,7 @@ class Actor:
     seconds: float
     depth: float
     behind: Furniture | None = None
+    floor: float | None = None
     bell: tuple[float, float] | None = None
 
 
@@ -36,9 +40,21 @@ class Item:
 
 @dataclass(frozen=True)
 class Station:
-    """Where a beat puts a character: its ground y, its depth, what covers it, and what it sits or lies on."""
+    """Where a beat puts a character.
+
+    `y` is where its feet end up, `ground` where they arrive before it ducks down or looks out; `aside` moves it in x.
+    `behind` is what covers it, `on` what it sits or lies on, and nothing of it shows below `floor`.
+    """
 
     y: float
+    ground: float
     depth: float
     behind: Furniture | None = None
     on: Furniture | None = None
+    aside: float = 0.0
+    floor: float | None = None
+
+    @classmethod
+    def at(cls, lane: float) -> Station:
+        """On the open ground."""
+        return cls(lane, lane, lane)

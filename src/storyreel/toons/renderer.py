@@ -161,10 +161,10 @@ class StoryRenderer:
         scenery.draw(canvas, scenery.far)
         pen = self.pen(False, scale)
         draw_clouds(pen, scenery.place, scenery.key, story_seconds, scenery.lit)
+        if scenery.place.kind == "beach":
+            draw_waves(self.pen(scenery.lit, scale), story_seconds, view.x0 - shift, view.x1 - shift)
         canvas.restore()
         scenery.draw(canvas, scenery.near)
-        if scenery.place.kind == "beach":
-            draw_waves(self.pen(scenery.lit, scale), scenery.place, story_seconds, view.x0, view.x1)
 
     def _draw_players(self, pen: Pen, scenery: Scenery, actors: list[Actor], items: list[Item]) -> None:
         """Characters, free props and the furniture in front of hidden ones, from far to near."""
@@ -179,25 +179,26 @@ class StoryRenderer:
                 pen.shadow(actor.figure.x, min(actor.figure.y, FEET_Y + 0.03) + 0.006, wide, wide * 0.17, 90)
         for _, _, thing in sorted(order, key=lambda entry: entry[:2]):
             if isinstance(thing, Actor):
-                self._draw_actor(pen, thing, [item for item in items if item.holder == thing.character.name])
+                self._draw_actor(pen, scenery, thing, [item for item in items if item.holder == thing.character.name])
             elif isinstance(thing, Item):
                 self._draw_free(pen, thing)
             else:
                 image, x, y = scenery.piece(thing)
                 scenery.draw(pen.canvas, image, x, y)
 
-    def _draw_actor(self, pen: Pen, actor: Actor, held: list[Item]) -> None:
+    def _draw_actor(self, pen: Pen, scenery: Scenery, actor: Actor, held: list[Item]) -> None:
         hole = actor.behind if actor.behind is not None and actor.behind.kind == "mouse hole" else None
+        pen.canvas.save()
         if hole is not None:
-            pen.canvas.save()
             pen.canvas.clipPath(hole_path(hole), skia.ClipOp.kIntersect, True)
+        elif actor.floor is not None:
+            pen.canvas.clipRect(skia.Rect(-1, -1, scenery.place.width + 1, actor.floor))
         draw_figure(pen, actor.figure, "behind" if held else "all")
         if held:
             for item in held:
                 _draw_item(pen, item)
             draw_figure(pen, actor.figure, "front")
-        if hole is not None:
-            pen.canvas.restore()
+        pen.canvas.restore()
 
     def _draw_free(self, pen: Pen, item: Item) -> None:
         if item.y > FEET_Y - 0.1:

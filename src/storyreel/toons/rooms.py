@@ -93,6 +93,9 @@ def paint_far(pen: Pen, place: Place, key: str, lit: bool) -> None:
         patterns.hills(pen, width, base, tone, 0.26, seed)
     elif place.pattern == "peaks":
         patterns.peaks(pen, width, base, mix(tone, (120, 120, 170), 0.55), 0.36, seed)
+    if place.kind == "beach":
+        pen.gradient(0, 0.42, width, 0.72, (40, 132, 214), (96, 220, 228))
+        pen.line([(0, 0.42), (width, 0.42)], (30, 100, 180), 0.008)
     if place.kind == "street":
         _skyline(pen, width, key, mix(sky, (92, 104, 160), 0.5), lit)
 
@@ -285,8 +288,6 @@ def _street(pen: Pen, place: Place, key: str) -> None:
 def _beach(pen: Pen, place: Place, key: str) -> None:
     rgb = colour_of("floor", place.floor_colour)
     width = place.width
-    pen.gradient(-0.1, 0.42, width + 0.1, 0.68, (40, 132, 214), (92, 212, 226))
-    pen.line([(-0.1, 0.42), (width + 0.1, 0.42)], (30, 100, 180), 0.008)
     shore = skia.Path()
     shore.moveTo(-0.1, 1.1)
     shore.lineTo(-0.1, 0.64)

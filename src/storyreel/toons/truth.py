@@ -157,6 +157,8 @@ def _measured(
     if actor.behind is not None:
         seen &= ~_covered(renderer.scenery(segment), actor.behind, window)
     rows = np.arange(top, top + side)
+    if actor.floor is not None:
+        seen &= (rows < (actor.floor - view.y0) * scale)[:, None]
     columns = np.arange(left, left + side)
     seen &= ((rows >= 0) & (rows < renderer.height))[:, None] & ((columns >= 0) & (columns < renderer.width))[None, :]
     total, count = int(whole.sum()), int(seen.sum())
