@@ -31,8 +31,7 @@ CAST = (
 
 
 def _place(kind: str, width: float, wall: str, floor: str, pattern: str, *furniture: tuple[str, float, str]) -> Place:
-    return Place(kind, width, wall, floor, pattern,
-    tuple(Furniture(*piece) for piece in furniture))  # type: ignore[arg-type]
+    return Place(kind, width, wall, floor, pattern, tuple(Furniture(*piece) for piece in furniture))  # type: ignore[arg-type]
 
 
 PLACES = (

@@ -13,11 +13,11 @@ from storyreel.data.toon_clips import draw_clip
 from storyreel.errors import TrainingError, WeightsError
 from storyreel.evaluation.judge import judge
 from storyreel.evaluation.probe import load_probe
+from storyreel.models.vae import decode_stream, encode, set_normalisation
 from storyreel.sampling.model_folder import ModelInfo
 from storyreel.sampling.pipeline import load_pipeline
 from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, OptimiserConfig, PackRun, ProbeRun, VAERun
 from storyreel.training.run import run
-from storyreel.training.vae import normalise_latents
 
 HEIGHT, WIDTH = 32, 48
 CLIPS = ClipConfig(3, 1, 3, HEIGHT, WIDTH)
@@ -138,22 +138,23 @@ def test_packed_model_generates_and_is_judged(root):
     assert (root / "sheets" / "judged_000.png").stat().st_size > 1000
 
 
-def test_folding_latent_scales_changes_no_pixel(root):
+def test_latents_are_normalised_and_decoding_undoes_it(root):
     from diffusers import AutoencoderKLCogVideoX
 
     vae = AutoencoderKLCogVideoX.from_pretrained(root / "vae" / "vae").double()
-    pixels = torch.rand(1, 3, 17, HEIGHT, WIDTH, dtype=torch.float64) * 2 - 1
+    assert len(vae.config.latents_mean) == len(vae.config.latents_std) == VAE["latent_channels"]
+    pixels = torch.rand(2, 3, 17, HEIGHT, WIDTH, dtype=torch.float64) * 2 - 1
     with torch.no_grad():
-        posterior = vae.encode(pixels).latent_dist
-        before = vae.decode(posterior.mode()).sample
-        normalise_latents(vae, [pixels])
-        again = vae.encode(pixels).latent_dist
-        after = vae.decode(again.mode()).sample
-    torch.testing.assert_close(after, before)
-    channels = again.mean.transpose(0, 1).flatten(1)
-    torch.testing.assert_close(channels.std(dim=1), torch.ones(len(channels), dtype=torch.float64))
-    size = posterior.mean.transpose(0, 1).flatten(1).std(dim=1)[None, :, None, None, None]
-    torch.testing.assert_close(again.std, posterior.std / size)
+        own = vae.encode(pixels).latent_dist
+        set_normalisation(vae, own.mean)
+        mean, log_variance = encode(vae, pixels)
+    channels = mean.transpose(0, 1).flatten(1)
+    ones = torch.ones(len(channels), dtype=torch.float64)
+    torch.testing.assert_close(channels.std(dim=1), ones, atol=2e-3, rtol=0)
+    torch.testing.assert_close(channels.mean(dim=1), 0 * ones, atol=2e-3, rtol=0)
+    sample_spread = torch.tensor(vae.config.latents_std, dtype=torch.float64)[None, :, None, None, None]
+    torch.testing.assert_close((log_variance / 2).exp() * sample_spread, own.std)
+    torch.testing.assert_close(torch.cat(list(decode_stream(vae, mean)), dim=2), vae.decode(own.mean).sample)
 
 
 def test_missing_steps_and_other_configurations_are_refused(root, tmp_path):

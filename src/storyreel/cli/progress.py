@@ -48,6 +48,8 @@ class StageClock:
         self._last_pass_end = self.start
 
     def advance(self, passes: int = 1) -> None:
+        if not passes:
+            return
         self.done += passes
         self._last_pass_end = time.monotonic()
         if self._first_pass_end is None:

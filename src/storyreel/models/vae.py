@@ -1,15 +1,15 @@
 """Pixels to latents and back with diffusers' CogVideoX VAE, a few frames at a time, in bounded memory.
 
 The VAE normalises over the frames that it is given together, so only the chunks of diffusers' own decode and encode
-give its result; here each chunk leaves as soon as it is made. Latents on this side are those that the transformer sees:
-scaled to about unit variance by `vae.config.scaling_factor`, which nothing outside this file needs to know.
+give its result; here each chunk leaves as soon as it is made. Latents on this side are those that the transformer sees,
+of about zero mean and unit variance: how they were scaled (`latents_mean` and `latents_std` of the VAE's config, or its
+`scaling_factor` alone) nothing outside this file needs to know.
 
 Shapes: B batch, C latent channels, F latent frames, N video frames = 4 (F - 1) + 1.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -21,15 +21,14 @@ from torch import Tensor
 def decode_stream(vae: AutoencoderKLCogVideoX, latents: Tensor) -> Iterator[Tensor]:
     """Scaled latents `[B, C, F, H, W]` as chunks of pixels `[B, 3, n, 8H, 8W]`, about -1 to 1, on the VAE's device.
 
-    Chunks together equal `vae.decode(latents / scaling_factor).sample` bit by bit: 8 frames each, 9 in the first for an
-    odd F (every story's F is odd). Latents may lie on any device in any dtype. Tiling is not applied.
+    Chunks together equal `vae.decode` of the unscaled latents bit by bit: 8 frames each, 9 in the first for an odd F
+    (every story's F is odd). Latents may lie on any device in any dtype. Tiling is not applied.
     """
+    shift, scale = normalisation(vae)
     cache = None
     for frames in _chunks(latents.shape[2], vae.num_latent_frames_batch_size):
-        z = latents[:, :, frames].to(vae.device, vae.dtype) / vae.config["scaling_factor"]
-        if vae.post_quant_conv is not None:
-            z = vae.post_quant_conv(z)
-        pixels, cache = vae.decoder(z, conv_cache=cache)
+        z = latents[:, :, frames].to(vae.device, vae.dtype) / scale + shift
+        pixels, cache = _decode_chunk(vae, z, cache)
         yield pixels
 
 
@@ -40,14 +39,53 @@ def encode(vae: AutoencoderKLCogVideoX, pixels: Tensor) -> tuple[Tensor, Tensor]
     Equals the parameters of `vae.encode(pixels).latent_dist`, moved to scaled latents: a sample is
     `mean + exp(logvar / 2) * noise`. Pixels may lie on any device in any dtype; the result lies on the VAE's device.
     """
+    shift, scale = normalisation(vae)
+    mean, logvar = posterior(vae, pixels.to(vae.device, vae.dtype))
+    return (mean - shift) * scale, logvar + 2 * scale.log()
+
+
+def posterior(vae: AutoencoderKLCogVideoX, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of the VAE's own, unscaled latents, `[B, C, F, H, W]`; with gradients, for training."""
     cache, parts = None, []
     for frames in _chunks(pixels.shape[2], vae.num_sample_frames_batch_size):
-        z, cache = vae.encoder(pixels[:, :, frames].to(vae.device, vae.dtype), conv_cache=cache)
+        z, cache = vae.encoder(pixels[:, :, frames], conv_cache=cache)
         parts.append(z if vae.quant_conv is None else vae.quant_conv(z))
     mean, logvar = torch.cat(parts, dim=2).chunk(2, dim=1)
     # diffusers keeps the log-variance of a posterior within these bounds
-    scale = vae.config["scaling_factor"]
-    return mean * scale, logvar.clamp(-30.0, 20.0) + 2 * math.log(scale)
+    return mean, logvar.clamp(-30.0, 20.0)
+
+
+def decode_whole(vae: AutoencoderKLCogVideoX, latents: Tensor) -> Tensor:
+    """Pixels `[B, 3, N, 8H, 8W]` of the VAE's own, unscaled latents; with gradients, for training."""
+    cache, parts = None, []
+    for frames in _chunks(latents.shape[2], vae.num_latent_frames_batch_size):
+        pixels, cache = _decode_chunk(vae, latents[:, :, frames], cache)
+        parts.append(pixels)
+    return torch.cat(parts, dim=2)
+
+
+def normalisation(vae: AutoencoderKLCogVideoX) -> tuple[Tensor, Tensor]:
+    """(shift, scale), each `[1, C or 1, 1, 1, 1]`: scaled latents are (own latents - shift) * scale."""
+    config = vae.config
+    shift = config.get("latents_mean") or [0.0]
+    scale = [1 / x for x in config["latents_std"]] if config.get("latents_std") else [config["scaling_factor"]]
+    at = {"device": vae.device, "dtype": vae.dtype}
+    return torch.tensor(shift, **at)[None, :, None, None, None], torch.tensor(scale, **at)[None, :, None, None, None]
+
+
+def set_normalisation(vae: AutoencoderKLCogVideoX, latents: Tensor) -> None:
+    """Notes in the VAE's config the mean and deviation of each channel of its own latents, `[B, C, F, H, W]`."""
+    channels = latents.float().transpose(0, 1).flatten(1)
+    means, deviations = channels.mean(dim=1).tolist(), channels.std(dim=1).tolist()
+    vae.register_to_config(
+        latents_mean=[round(x, 4) for x in means], latents_std=[round(x, 4) for x in deviations], scaling_factor=1.0
+    )
+
+
+def _decode_chunk(
+    vae: AutoencoderKLCogVideoX, z: Tensor, cache: dict[str, Tensor] | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    return vae.decoder(z if vae.post_quant_conv is None else vae.post_quant_conv(z), conv_cache=cache)
 
 
 def _chunks(frames: int, size: int) -> list[slice]:

@@ -51,7 +51,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the pixels, with nothing left open. `guidance` is the maximum; dtypes are transformer's and VAE's."""
+    """What decides the pixels, nothing left open. `guidance` is the maximum; dtypes are transformer's and VAE's."""
 
     steps: int
     guidance: float

@@ -31,8 +31,8 @@ REMEDIES = {
 
 
 SAME_BITS = "mbtree=0"
-"""With its macroblock tree, x264 made other bits of the same small frames (48x32) in some 3 of 100 runs; without, never
-in 400. The tree saves a few per cent of the file."""
+"""With its macroblock tree, x264 now and then makes other bits of the same frames: on two busy cores in 30 of 1,739
+runs over 49 frames of 48x32, with one thread too; without the tree in none of 577."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """What a cartoon story is: cast, places, props, and what everyone does in each 3 s segment.
 
-The grammar writes these records, the renderer draws them; neither knows the other. Stage units: 1.0 is the height of the
-widest camera view, x runs right from 0 to `Place.width`, y runs down from 0 (top) to 1 (bottom). Times are seconds from
-the start of the segment, 0 to 3. What a text may say and what it must never say (memory probes) is marked field by field.
+The grammar writes these records, the renderer draws them; neither knows the other. Stage units: 1.0 is the height of
+the widest camera view, x runs right from 0 to `Place.width`, y runs down from 0 (top) to 1 (bottom). Times are seconds
+from the start of the segment, 0 to 3. What a text may say and what it must never say (memory probes) is marked field by
+field.
 """
 
 from __future__ import annotations
@@ -12,10 +13,30 @@ from typing import Literal
 
 Species = Literal["cat", "mouse", "dog", "rabbit", "duck"]
 PlaceKind = Literal["kitchen", "living room", "bedroom", "bathroom", "garden", "street", "beach", "forest"]
-PropKind = Literal["pie", "cheese", "ball", "book", "cake", "fish", "flower", "balloon", "umbrella", "key", "drum", "apple"]
+PropKind = Literal[
+    "pie", "cheese", "ball", "book", "cake", "fish", "flower", "balloon", "umbrella", "key", "drum", "apple"
+]
 Action = Literal[
-    "stand", "walk", "run", "jump", "sit", "eat", "laugh", "fall", "sleep", "wave", "look", "cry", "dance",
-    "hide", "peek", "ring", "pick_up", "put_down", "give", "crash",
+    "stand",
+    "walk",
+    "run",
+    "jump",
+    "sit",
+    "eat",
+    "laugh",
+    "fall",
+    "sleep",
+    "wave",
+    "look",
+    "cry",
+    "dance",
+    "hide",
+    "peek",
+    "ring",
+    "pick_up",
+    "put_down",
+    "give",
+    "crash",
 ]
 Mood = Literal["calm", "happy", "sad", "angry", "scared", "surprised", "sleepy"]
 CameraKind = Literal["static", "pan", "zoom_in", "zoom_out", "close_up", "follow"]
@@ -109,7 +130,7 @@ class PropTrack:
 
 @dataclass(frozen=True)
 class Camera:
-    """The view over a segment: its middle moves from x_from to x_to, its zoom from zoom_from to zoom_to (1 = widest)."""
+    """The view over a segment: its middle moves from x_from to x_to, its zoom from zoom_from to zoom_to (1: widest)."""
 
     kind: CameraKind
     x_from: float
@@ -123,8 +144,8 @@ class Camera:
 class Segment:
     """Three seconds: one place, one camera, everyone's beats, and the paragraph that tells it (format 3).
 
-    `sentence` tells it in one sentence (format 2). `characters_in_view` are the characters that the paragraph tells of, and
-    `actions` is (name, action) for each thing that it says they do, in order.
+    `sentence` tells it in one sentence (format 2). `characters_in_view` are the characters that the paragraph tells of,
+    and `actions` is (name, action) for each thing that it says they do, in order.
     """
 
     scene: int

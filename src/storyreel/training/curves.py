@@ -10,7 +10,7 @@ SMOOTHING = 0.9
 
 
 def plot_log(folder: Path) -> Path | None:
-    """Draws every value of FOLDER/log.jsonl over its steps, raw and smoothed, to FOLDER/curves.png; None without a log."""
+    """Draws every value of FOLDER/log.jsonl over its steps, raw and smoothed, to FOLDER/curves.png; None: no log."""
     log = folder / "log.jsonl"
     if not log.exists():
         return None

@@ -6,10 +6,10 @@ off the processor. Shapes, and the memory of inputs, outputs and gradients, are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 WARM_UP_STEPS = 3
 
@@ -25,13 +25,13 @@ class GraphedStep:
         self,
         step: Callable[[dict[str, Tensor]], dict[str, Tensor]],
         inputs: dict[str, Tensor],
-        parameters: list[nn.Parameter],
+        parameters: Sequence[Tensor],
         differentiable: tuple[str, ...] = (),
     ) -> None:
         self.inputs = {name: value.detach().clone() for name, value in inputs.items()}
         for name in differentiable:
             self.inputs[name].requires_grad_()
-        cleared = parameters + [self.inputs[name] for name in differentiable]
+        cleared = [*parameters] + [self.inputs[name] for name in differentiable]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -53,6 +53,35 @@ class GraphedStep:
         return self.outputs
 
 
-def _clear(tensors: list[Tensor] | list[nn.Parameter]) -> None:
+class TrainingStep:
+    """`step(inputs) -> values` (forward and backward), as a CUDA graph on a GPU and as it is elsewhere.
+
+    After a call, `self.inputs` are the tensors that the step saw; those named in `differentiable` have their `.grad`.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+        parameters: Sequence[Tensor],
+        differentiable: tuple[str, ...] = (),
+    ) -> None:
+        self.step, self.parameters, self.differentiable = step, parameters, differentiable
+        self.inputs: dict[str, Tensor] = {}
+        self._graphed: GraphedStep | None = None
+
+    def __call__(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        if next(iter(inputs.values())).is_cuda:
+            if self._graphed is None:
+                self._graphed = GraphedStep(self.step, inputs, self.parameters, self.differentiable)
+                self.inputs = self._graphed.inputs
+            values = self._graphed(inputs)
+        else:
+            _clear(self.parameters)
+            self.inputs = {k: v.detach().requires_grad_(k in self.differentiable) for k, v in inputs.items()}
+            values = self.step(self.inputs)
+        return {name: value.detach() for name, value in values.items()}
+
+
+def _clear(tensors: Sequence[Tensor]) -> None:
     for tensor in tensors:
         tensor.grad = None

@@ -40,7 +40,7 @@ class MasterAdamW:
         self.config = config
         trained = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
         self.names = [name for name, _ in trained]
-        self.working = [parameter for _, parameter in trained]
+        self.working: list[Tensor] = [parameter for _, parameter in trained]
         self.masters = [parameter.detach().float().clone() for parameter in self.working]
         self.ema = [master.clone() for master in self.masters]
         for master in self.masters:

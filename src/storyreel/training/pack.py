@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLCogVideoX
+from torch import nn
 
 from storyreel.data.clips import clip_numbers, read_clip
 from storyreel.evaluation.probe import load_probe
@@ -36,7 +37,9 @@ def pack(run: PackRun, root: Path) -> None:
         latent_rgb=_fit(pipeline.vae, root / run.clips_folder),
         sampling=SamplingDefaults(**run.sampling),
     )
-    load_probe(root / run.probe_folder).to(torch.bfloat16).save_pretrained(root / run.name / "probe")
+    probe = load_probe(root / run.probe_folder)
+    nn.Module.to(probe, torch.bfloat16)
+    probe.save_pretrained(root / run.name / "probe")
 
 
 def _fit(vae: AutoencoderKLCogVideoX, clips: Path) -> LatentRGB:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLCogVideoX
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from storyreel.data.clips import CHARACTERS, PLACES, clip_numbers, read_clip
 from storyreel.errors import TrainingError
 from storyreel.evaluation.probe import PROBE_FRAMES, Probe, probe_loss
+from storyreel.models.vae import decode_whole, posterior
 from storyreel.training.config import ProbeRun
 from storyreel.training.loop import Clock, Report, train_steps
 from storyreel.training.optimiser import MasterAdamW
@@ -55,9 +56,10 @@ def train_probe(
 ) -> None:
     """Trains, and writes the moving average to ROOT/NAME/probe."""
     torch.manual_seed(run.seed)
-    probe = Probe(PLACES, CHARACTERS, run.width).to(device)
+    probe = Probe(PLACES, CHARACTERS, run.width)
+    nn.Module.to(probe, device)
     vae = AutoencoderKLCogVideoX.from_pretrained(root / run.vae_folder)
-    vae = vae.to(device, torch.bfloat16 if device.type == "cuda" else torch.float32).eval()
+    nn.Module.to(vae.eval(), device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     optimiser = MasterAdamW(probe.named_parameters(), run.optimiser)
     segments = LabelledSegments(tuple(root / name for name in run.clips_folders), run.seed)
     batches = iter(DataLoader(segments, batch_size=run.batch, num_workers=workers))
@@ -92,7 +94,7 @@ def augmented(vae: AutoencoderKLCogVideoX, frames: Tensor, generator: torch.Gene
         half:, (start := int(torch.randint(count - 8, (), generator=generator, device=frames.device))) : start + 9
     ]
     pixels = window.permute(0, 4, 1, 2, 3).to(vae.dtype) / 127.5 - 1
-    made = vae.decode(vae.encode(pixels).latent_dist.mode()).sample.float()[:, :, 1:].transpose(1, 2)
+    made = decode_whole(vae, posterior(vae, pixels)[0]).float()[:, :, 1:].transpose(1, 2)
     spread = torch.linspace(0, count - 1, PROBE_FRAMES, device=frames.device).long()
     plain = frames[:half, spread].permute(0, 1, 4, 2, 3).float() / 127.5 - 1
     shown = torch.cat([plain, made.clamp(-1, 1)])

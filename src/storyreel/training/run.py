@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLCogVideoX
+from torch import nn
 
 from storyreel.data.clips import clip_numbers
 from storyreel.data.latent_clips import encode_clips
@@ -62,7 +63,7 @@ def run(
 
 def _encode(recipe: EncodeRun, root: Path, device: torch.device, workers: int, report: Report) -> None:
     vae = AutoencoderKLCogVideoX.from_pretrained(root / recipe.vae_folder)
-    vae = vae.to(device, torch.bfloat16 if device.type == "cuda" else torch.float32).eval()
+    nn.Module.to(vae.eval(), device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     total = len(clip_numbers(root / recipe.clips_folder))
     encode_clips(
         root / recipe.clips_folder,

@@ -21,7 +21,7 @@ from storyreel.sampling.schedulers import build_scheduler
 from storyreel.toons.vocabulary import words
 from storyreel.training.config import DiffusionRun
 from storyreel.training.diffusion import add_noise, draw_noise_levels, per_latent, weighted_error
-from storyreel.training.graph import GraphedStep
+from storyreel.training.graph import TrainingStep
 from storyreel.training.loop import Clock, Report, train_steps
 from storyreel.training.optimiser import MasterAdamW
 
@@ -75,8 +75,8 @@ def train_diffusion(run: DiffusionRun, root: Path, *, device: torch.device, cloc
     torch.manual_seed(run.seed)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     tokenizer, text_encoder, transformer = build_models(run, root)
-    text_encoder.to(device, dtype).train()
-    transformer.to(device, dtype).train()
+    for model in (text_encoder, transformer):
+        nn.Module.to(model.train(), device, dtype)
     if device.type == "cuda":
         prepare_for_gpu(transformer, run.compile_blocks)
     layout = transformer.layout_for(run.seconds, run.height, run.width, run.max_text_tokens)
@@ -84,7 +84,7 @@ def train_diffusion(run: DiffusionRun, root: Path, *, device: torch.device, cloc
     batches = Batches(run, clips, tokenizer, layout, device)
     both = nn.ModuleDict({"text_encoder": text_encoder, "transformer": transformer})
     optimiser = MasterAdamW(both.named_parameters(), run.optimiser)
-    stepper = _Stepper(transformer, text_encoder, batches, dtype)
+    stepper = _Stepper(transformer, text_encoder, layout)
     order: list[Tensor] = []
 
     def one_step(step: int) -> dict[str, Tensor]:
@@ -141,13 +141,9 @@ def build_models(
 @torch.no_grad()
 def close_blocks(transformer: StoryreelTransformer3DModel) -> None:
     """Starts every block as the identity and the output at zero (adaLN-Zero, arXiv 2212.09748)."""
-    for block in transformer.transformer_blocks:
-        for norm in (block.norm1, block.norm2):
-            norm.linear.weight.zero_()
-            norm.linear.bias.zero_()
-    for layer in (transformer.norm_out.linear, transformer.proj_out):
-        layer.weight.zero_()
-        layer.bias.zero_()
+    for name, parameter in transformer.named_parameters():
+        if name.startswith("proj_out.") or (".linear." in name and "norm" in name):
+            parameter.zero_()
 
 
 def prepare_for_gpu(transformer: StoryreelTransformer3DModel, compile_blocks: bool) -> None:
@@ -163,36 +159,21 @@ def prepare_for_gpu(transformer: StoryreelTransformer3DModel, compile_blocks: bo
 class _Stepper:
     """Forward and backward of one batch.
 
-    On a GPU the transformer's part is one CUDA graph; the text encoder stays outside, because transformers builds its
-    masks with data-dependent Python.
+    The text encoder stays outside the CUDA graph, because transformers builds its masks with data-dependent Python.
     """
 
     def __init__(
-        self,
-        transformer: StoryreelTransformer3DModel,
-        text_encoder: T5EncoderModel,
-        batches: Batches,
-        dtype: torch.dtype,
+        self, transformer: StoryreelTransformer3DModel, text_encoder: T5EncoderModel, layout: TokenLayout
     ) -> None:
-        self.transformer, self.text_encoder, self.layout, self.dtype = transformer, text_encoder, batches.layout, dtype
-        self.graphed: GraphedStep | None = None
+        self.transformer, self.text_encoder, self.layout = transformer, text_encoder, layout
+        self.diffusion = TrainingStep(self._diffuse, list(transformer.parameters()), ("text",))
 
     def __call__(self, inputs: dict[str, Tensor], ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
         self.text_encoder.zero_grad(set_to_none=True)
-        shape = (inputs["latents"].shape[0], self.layout.segments)
-        text = encode_ids(self.text_encoder, ids, mask).unflatten(0, shape)
-        inputs = inputs | {"text": text.detach()}
-        if text.is_cuda:
-            if self.graphed is None:
-                self.graphed = GraphedStep(self._diffuse, inputs, list(self.transformer.parameters()), ("text",))
-            values = self.graphed(inputs)
-            leaf = self.graphed.inputs["text"]
-        else:
-            self.transformer.zero_grad(set_to_none=True)
-            leaf = inputs["text"].requires_grad_()
-            values = self._diffuse(inputs)
-        text.backward(leaf.grad)
-        return {name: value.detach() for name, value in values.items()}
+        text = encode_ids(self.text_encoder, ids, mask).unflatten(0, (len(inputs["latents"]), self.layout.segments))
+        values = self.diffusion(inputs | {"text": text.detach()})
+        text.backward(self.diffusion.inputs["text"].grad)
+        return values
 
     def _diffuse(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         noisy, target = add_noise(inputs["latents"], inputs["noise"], inputs["alpha_bar"])

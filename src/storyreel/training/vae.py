@@ -8,12 +8,15 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLCogVideoX
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from storyreel.data.clips import clip_numbers, read_clip
 from storyreel.errors import TrainingError
+from storyreel.geometry import Compression, PixelShape
+from storyreel.models.vae import decode_whole, posterior, set_normalisation
 from storyreel.training.config import VAERun
+from storyreel.training.graph import TrainingStep
 from storyreel.training.loop import Clock, Report, train_steps
 from storyreel.training.optimiser import MasterAdamW
 
@@ -61,15 +64,12 @@ def psnr(made: Tensor, true: Tensor) -> Tensor:
     return -10 * torch.log10(((made.clamp(-1, 1) - true) / 2).square().mean())
 
 
-def vae_losses(
-    vae: AutoencoderKLCogVideoX, pixels: Tensor, run: VAERun, noise: Tensor | None = None
-) -> dict[str, Tensor]:
-    """Loss of one batch `[B, 3, F, H, W]` and what it is made of."""
+def vae_losses(vae: AutoencoderKLCogVideoX, pixels: Tensor, noise: Tensor, run: VAERun) -> dict[str, Tensor]:
+    """Loss of one batch `[B, 3, F, H, W]`, with noise `[B, C, f, h, w]` for its latents, and what it is made of."""
     with torch.set_grad_enabled(torch.is_grad_enabled() and not run.decoder_only):
-        posterior = vae.encode(pixels).latent_dist
-    mean, log_variance = posterior.mean.float(), posterior.logvar.float()
-    latents = mean + (0.5 * log_variance).exp() * (torch.randn_like(mean) if noise is None else noise)
-    made = vae.decode(latents.to(pixels.dtype)).sample.float()
+        mean, log_variance = (moment.float() for moment in posterior(vae, pixels))
+    latents = mean + (0.5 * log_variance).exp() * noise
+    made = decode_whole(vae, latents.to(pixels.dtype)).float()
     true = pixels.float()
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     reconstruction = reconstruction_loss(made, true)
@@ -82,10 +82,11 @@ def vae_losses(
 
 
 def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, report: Report, workers: int = 4) -> None:
-    """Trains, and writes the moving average to ROOT/NAME/vae with its scaling factor once the run ends."""
+    """Trains, and writes the moving average to ROOT/NAME/vae with the scale of its latents once the run ends."""
     torch.manual_seed(run.seed)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    vae = build_vae(run, root).to(device, dtype)
+    vae = build_vae(run, root)
+    nn.Module.to(vae, device, dtype)
     if run.decoder_only:
         vae.encoder.requires_grad_(False)
     optimiser = MasterAdamW(vae.named_parameters(), run.optimiser)
@@ -93,20 +94,29 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
     windows = ClipWindows(folders, run.frames, run.seed)
     batches = iter(DataLoader(windows, batch_size=run.batch, num_workers=workers, pin_memory=device.type == "cuda"))
 
-    def one_step(step: int) -> dict[str, Tensor]:
-        pixels = to_model(next(batches).to(device, non_blocking=True), dtype)
-        values = vae_losses(vae, pixels, run)
-        for parameter in optimiser.working:
-            parameter.grad = None
+    def losses(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        values = vae_losses(vae, inputs["pixels"], inputs["noise"], run)
         values["loss"].backward()
-        return {name: value.detach() for name, value in values.items()}
+        return values
 
-    with torch.backends.cudnn.flags(benchmark=True):
+    training_step = TrainingStep(losses, optimiser.working)
+
+    def one_step(step: int) -> dict[str, Tensor]:
+        frames = next(batches).to(device, non_blocking=True)
+        shape = PixelShape(*frames.shape[1:4]).latent(Compression(channels=vae.config["latent_channels"]))
+        size = (run.batch, shape.channels, shape.frames, shape.height, shape.width)
+        generator = torch.Generator(device).manual_seed(run.seed * 1_000_003 + step)
+        noise = torch.randn(size, generator=generator, device=device)
+        return training_step({"pixels": to_model(frames, dtype).contiguous(), "noise": noise})
+
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
         train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
     vae.float()
     optimiser.use_average()
     if not run.decoder_only:
-        normalise_latents(vae, [to_model(next(batches).to(device), torch.float32) for _ in range(8)])
+        with torch.no_grad():
+            seen = [posterior(vae, to_model(next(batches).to(device), torch.float32))[0] for _ in range(8)]
+        set_normalisation(vae, torch.cat(seen))
     vae.save_pretrained(root / run.name / "vae")
 
 
@@ -115,24 +125,3 @@ def build_vae(run: VAERun, root: Path) -> AutoencoderKLCogVideoX:
     if run.init is None:
         return AutoencoderKLCogVideoX(**run.vae)
     return AutoencoderKLCogVideoX.from_pretrained(root / run.init)
-
-
-@torch.no_grad()
-def normalise_latents(vae: AutoencoderKLCogVideoX, batches: list[Tensor]) -> None:
-    """Folds each latent channel's standard deviation into the encoder's last and the decoder's first weights.
-
-    Afterwards every channel has unit variance on `batches` (`[B, 3, F, H, W]`), decoding is unchanged and the scaling
-    factor is 1: the diffusion model sees channels of one size.
-    """
-    means = [vae.encode(pixels).latent_dist.mean for pixels in batches]
-    scale = torch.cat([mean.transpose(0, 1).flatten(1) for mean in means], dim=1).std(dim=1)
-    channels = len(scale)
-    last = vae.encoder.conv_out.conv
-    both = torch.cat([scale, torch.ones_like(scale)])
-    last.weight.div_(both[:, None, None, None, None])
-    last.bias.div_(both)
-    last.bias[channels:] -= 2 * scale.log()
-    for name, module in vae.decoder.named_modules():
-        if name == "conv_in" or name.endswith(("conv_y", "conv_b")):
-            module.conv.weight.mul_(scale[None, :, None, None, None])
-    vae.register_to_config(scaling_factor=1.0)
