@@ -57,6 +57,8 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
         storyboard.write_text(content)
     assert main(["generate", name, *options]) == 1
     output = capsys.readouterr()
+    # All but the device, which torch knows, is told before the large libraries load.
+    assert ("load the libraries" in output.err) == ("--device" in options)
     last = output.err.splitlines()[-1]
     assert last.startswith("storyreel: ")
     assert complaint in last

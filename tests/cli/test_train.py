@@ -3,12 +3,15 @@
 import io
 import re
 import time
+from pathlib import Path
 
 import pytest
 
+from storyreel.cli.evaluate import write_figures
 from storyreel.cli.main import main
 from storyreel.cli.progress import Counter, PlainProgress
 from storyreel.cli.train import NOTE_EVERY_SECONDS, Reporter
+from storyreel.errors import OutputError
 
 
 @pytest.mark.parametrize(
@@ -19,7 +22,19 @@ from storyreel.cli.train import NOTE_EVERY_SECONDS, Reporter
         (["train", "demo-3s", "--set", "steps=many"], "'many' is no int"),
         (["evaluate", "--seconds", "63"], "--seconds is 63, but clips are cut from stories of 7 segments"),
         (["evaluate", "--clips", "0"], "--clips is 0, but it must be 1 or more"),
+        (["train", "demo-3s", "--minutes", "0"], "--minutes is 0.0, but it must be more than 0"),
+        (["train", "demo-3s", "--anneal"], "Add --minutes 10."),
+        (["train", "demo-clips-3s", "--workers", "0"], "--workers is 0, but it must be at least 1"),
+        (["train", "demo-clips-3s", "--out", "/dev/null"], "--out /dev/null cannot be a folder for runs: File exists"),
+        (["train", "demo-clips-3s", "--out", "/proc/runs"], "--out /proc/runs cannot be a folder for runs: No such"),
         (["evaluate", "--out", "missing/a.json"], "there is no folder missing"),
+        (["evaluate", "--out", "."], "--out . is a folder. Give the name of a file in it: evaluation.json"),
+        (["evaluate", "--sheets", "/dev/null"], "--sheets /dev/null is a file, but sheets need a folder"),
+        (["evaluate", "--steps", "0"], "--steps is 0, but it must be 1 or more"),
+        (["evaluate", "--guidance", "0"], "guidance is 0.0, but it must be 1"),
+        (["evaluate", "--workers", "0"], "--workers is 0, but it must be at least 1"),
+        (["evaluate", "--model", "missing"], "There is no model folder missing"),
+        (["evaluate", "--probe", "missing"], "missing holds no probe"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +42,26 @@ def test_a_mistake_is_one_line(arguments: list[str], complaint: str, capsys: pyt
     output = capsys.readouterr()
     assert re.fullmatch(rf"storyreel: .*{re.escape(complaint)}.*\n", output.err)
     assert output.out == ""
+
+
+@pytest.mark.parametrize("command", [["train", "demo-clips-3s", "--out", "runs"], ["evaluate"]])
+def test_a_device_that_is_none_is_one_line(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "--device", "gpu9"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "storyreel: --device is gpu9, but PyTorch cannot use it here. Try auto or cpu."
+    )
+
+
+def test_figures_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:
+    write_figures(tmp_path / "a.json", "{}")
+    assert (tmp_path / "a.json").read_text() == "{}\n"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match=r"folder cannot be written: Is a directory\. The figures are above"):
+        write_figures(tmp_path / "folder", "{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "folder"]
 
 
 def test_help_of_train_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:

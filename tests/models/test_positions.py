@@ -42,3 +42,13 @@ def test_every_video_token_gets_the_frame_number_of_its_own_segment():
     for segment in range(3):
         for latent in layout.latents_of(segment):
             torch.testing.assert_close(spread[latent], expected[latent - 12 * segment].float())
+
+
+def test_tables_first_made_in_inference_mode_serve_training_too():
+    layout = TokenLayout(1, 7, 3, 2)
+    with torch.inference_mode():
+        tables = *rotary_table(layout, 16, (3, 2), CPU), sincos_window(layout, 16, 1.875, 1.0, CPU)
+    assert not any(table.is_inference() for table in tables)
+    x = torch.ones(layout.window_tokens, 8, requires_grad=True)
+    (x * tables[0]).sum().backward()
+    assert torch.equal(x.grad, tables[0])

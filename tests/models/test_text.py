@@ -31,6 +31,14 @@ def text_encoder():
     return build_text_encoder(vocab_size=32, width=32, layers=2, heads=2).eval()
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", '{"model": {"type": "WordLevel"}}'])
+def test_json_that_is_no_tokenizer_is_named(content, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(WeightsError, match=r"tokenizer\.json describes no tokenizer \(.*\)\. Copy the model") as caught:
+        load_tokenizer(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_special_tokens_have_the_ids_that_training_relies_on(tokenizer):
     marks = ["<pad>", "</s>", "<unk>", "<start_scene>", "<end_scene>"]
     assert tokenizer.convert_tokens_to_ids(marks) == [0, 1, 2, 3, 4]

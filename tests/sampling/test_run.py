@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 
 from storyreel.errors import ConfigError, OutputError, StoryboardError, StoryreelError, WeightsError
-from storyreel.sampling.run import choose_device, choose_segments, generate
+from storyreel.sampling.device import choose_device
+from storyreel.sampling.request import choose_segments
+from storyreel.sampling.run import generate
 from storyreel.sampling.video import probe_video, read_frames
 from storyreel.storyboard.schema import Storyboard, StoryboardSegment
 
@@ -174,7 +176,7 @@ def test_on_demand_ctrl_c_leaves_the_frames_so_far(make, tmp_path):
         ({"seconds": 7}, ConfigError, "--seconds is 7, but it must be one of 3, 9, 18, 30, 63. Try 9."),
         ({"seconds": 6}, ConfigError, "--seconds is 6, but it must be one of"),
         ({"seconds": 18}, StoryboardError, "--seconds is 18, but the storyboard has 3 segments, 9 s."),
-        ({"steps": 0}, ConfigError, "steps is 0, but it must be 1 to 1000"),
+        ({"steps": 0}, ConfigError, "--steps is 0, but it must be 1 or more"),
         ({"steps": 2000}, ConfigError, "steps is 2000, but it must be 1 to 1000"),
         ({"guidance": 0.0}, ConfigError, "guidance is 0.0, but it must be 1"),
         ({"solver": "euler"}, ConfigError, "solver is euler, but it must be one of ddim, dpm, dpm-ode"),

@@ -110,7 +110,7 @@ def test_a_story_out_of_range(write):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is empty. Write a storyboard"),
+        ("", "is empty. A storyboard is {"),
         ("[]", "has no story"),
         ("7", "holds a JSON number"),
         ('{"segments": []}', "the story is empty"),
@@ -135,6 +135,9 @@ def test_a_story_out_of_range(write):
             'unknown key "scene_strat". Did you mean "scene_start"?',
         ),
         ('{"segments": [{"text": "a"}], "zzz": 1}', 'unknown key "zzz". A storyboard may have title, segments.'),
+        ("[" * 100_000, "holds what no storyboard has: maximum recursion depth"),
+        ('{"segments": [{"text": ' + "9" * 5000 + "}]}", "holds what no storyboard has: Exceeds the limit"),
+        ('{"segments": [\n{"text": "a cat \\ud800"}]}', 'segment 1 (line 2): "text" holds half a character'),
         ('{"segments": [{"text": "a", "text": "b"}]}', 'has the key "text" twice'),
         ('{"segments": [{"text": "a", "neg_text": "", "negative_text": ""}]}', 'both "neg_text" and "negative_text"'),
     ],

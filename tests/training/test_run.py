@@ -16,7 +16,16 @@ from storyreel.evaluation.probe import load_probe
 from storyreel.models.vae import decode_stream, encode, set_normalisation
 from storyreel.sampling.model_folder import ModelInfo
 from storyreel.sampling.pipeline import load_pipeline
-from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, OptimiserConfig, PackRun, ProbeRun, VAERun
+from storyreel.training.config import (
+    DiffusionRun,
+    DrawRun,
+    EncodeRun,
+    OptimiserConfig,
+    PackRun,
+    PlanRun,
+    ProbeRun,
+    VAERun,
+)
 from storyreel.training.run import run
 
 HEIGHT, WIDTH = 32, 48
@@ -155,6 +164,17 @@ def test_latents_are_normalised_and_decoding_undoes_it(root):
     sample_spread = torch.tensor(vae.config.latents_std, dtype=torch.float64)[None, :, None, None, None]
     torch.testing.assert_close((log_variance / 2).exp() * sample_spread, own.std)
     torch.testing.assert_close(torch.cat(list(decode_stream(vae, mean)), dim=2), vae.decode(own.mean).sample)
+
+
+def test_a_plan_runs_everything_once(tmp_path):
+    vae = VAERun("vae", ("clips",), VAE, OPTIMISER, steps=500, batch=1, frames=9, crop=(16, 32))
+    plan = PlanRun("plan", (DrawRun("clips", CLIPS),), ((vae, 0.001), (EncodeRun("latents", "clips", "vae/vae"), 0.0)))
+    run(plan, tmp_path, device="cpu", workers=0, minutes=1.0)
+    assert len(LatentClips.load(tmp_path / "latents")) == CLIPS.count
+    assert json.loads((tmp_path / "vae" / "position.json").read_text())["steps"] < 500
+    before = (tmp_path / "vae" / "position.json").stat().st_mtime_ns
+    run(plan, tmp_path, device="cpu", workers=0, minutes=1.0)
+    assert (tmp_path / "vae" / "position.json").stat().st_mtime_ns == before
 
 
 def test_missing_steps_and_other_configurations_are_refused(root, tmp_path):

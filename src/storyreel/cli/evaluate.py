@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 from storyreel.assets import DEMO_MODEL, DEMO_PROBE
-from storyreel.cli.machine import cores
+from storyreel.cli.machine import check_workers, cores
 from storyreel.cli.progress import Counter, open_progress
-from storyreel.errors import ConfigError, refusal
+from storyreel.errors import ConfigError, OutputError, WeightsError, refusal
 from storyreel.geometry import SEGMENT_SECONDS, STAGE_SECONDS
 from storyreel.recipes.demo import TEST_SEED
 from storyreel.sampling.progress import Progress
@@ -74,24 +75,37 @@ def run(options: Evaluate) -> None:
         reading = getattr(judgement, name)
         print(f"{name}: place {reading.place}, all characters {reading.all_characters}")
     text = json.dumps(judgement.to_dict())
-    if options.out is not None:
-        options.out.write_text(text + "\n", encoding="utf-8")
     print(text)
+    if options.out is not None:
+        write_figures(options.out, text)
+
+
+def write_figures(path: Path, text: str) -> None:
+    """Replaces a file, whole or not at all; a full disk or a folder that is read-only is told in one line."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        aside.write_text(text + "\n", encoding="utf-8")
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror}. The figures are above.") from error
 
 
 def _judge(options: Evaluate, progress: Progress) -> Judgement:
     progress.stage("load the libraries")
+    from storyreel.sampling.device import choose_device
+
+    device = choose_device(options.device)
     from storyreel.data.clip_config import ClipConfig
     from storyreel.evaluation.judge import judge
     from storyreel.evaluation.probe import load_probe
     from storyreel.sampling.model_folder import ModelInfo
     from storyreel.sampling.pipeline import load_pipeline
-    from storyreel.sampling.run import choose_device
     from storyreel.sampling.schedulers import solver_of
 
     progress.stage("load the model")
     folder = options.model or DEMO_MODEL
-    pipeline = load_pipeline(folder, choose_device(options.device))
+    pipeline = load_pipeline(folder, device)
     probe = load_probe(options.probe or DEMO_PROBE)
     probe.to(pipeline.device)  # pyright: ignore[reportArgumentType] (diffusers wraps `to` without its self)
     info = ModelInfo.read(folder)
@@ -116,6 +130,9 @@ def _judge(options: Evaluate, progress: Progress) -> Judgement:
 
 
 def _check(options: Evaluate) -> None:
+    from storyreel.sampling.guidance import check_guidance
+    from storyreel.sampling.request import check_is_model
+
     lengths = [seconds for seconds in STAGE_SECONDS if seconds <= STORY_SEGMENTS * SEGMENT_SECONDS]
     if options.seconds not in lengths:
         limit = f"clips are cut from stories of {STORY_SEGMENTS} segments"
@@ -124,5 +141,22 @@ def _check(options: Evaluate) -> None:
     for name in ("clips", "batch"):
         if getattr(options, name) < 1:
             raise ConfigError(refusal(f"--{name}", getattr(options, name), "it must be 1 or more", "Try 8"))
-    if options.out is not None and not options.out.parent.is_dir():
-        raise ConfigError(f"--out is {options.out}, but there is no folder {options.out.parent}. Make it first.")
+    check_workers(options.workers)
+    if options.steps is not None and options.steps < 1:
+        raise ConfigError(refusal("--steps", options.steps, "it must be 1 or more", "Try 20"))
+    if options.guidance is not None:
+        check_guidance(options.guidance)
+    check_is_model(options.model or DEMO_MODEL)
+    _check_places(options)
+
+
+def _check_places(options: Evaluate) -> None:
+    out, sheets, probe = options.out, options.sheets, options.probe or DEMO_PROBE
+    if not (probe / "config.json").is_file():
+        raise WeightsError(f"{probe} holds no probe (no config.json). storyreel train demo-probe makes one.")
+    if out is not None and out.is_dir():
+        raise OutputError(f"--out {out} is a folder. Give the name of a file in it: {out / 'evaluation.json'}.")
+    if out is not None and not out.parent.is_dir():
+        raise OutputError(f"--out is {out}, but there is no folder {out.parent}. Make it first.")
+    if sheets is not None and sheets.exists() and not sheets.is_dir():
+        raise OutputError(f"--sheets {sheets} is a file, but sheets need a folder. Choose another name.")

@@ -1,4 +1,4 @@
-"""`storyreel generate`: a storyboard in, a video out. A thin wrapper of `storyreel.sampling.run.generate`."""
+"""`storyreel generate`: a storyboard in, a video out. A thin wrapper of `storyreel.sampling.run`."""
 
 from __future__ import annotations
 
@@ -52,31 +52,31 @@ class Generate:
 
 def run(options: Generate) -> None:
     """Makes the video, with progress on standard error; the last lines, on standard output, name what was made."""
-    from storyreel.sampling.video import check_output
-    from storyreel.storyboard.reader import read_storyboard
+    from storyreel.sampling.request import Request
 
-    # Mistakes here are told before the large libraries load, which takes seconds.
-    read_storyboard(options.storyboard, options.story)
-    out = options.out or Path(options.storyboard.stem + ".mp4")
-    check_output(out)
+    request = Request(
+        source=options.storyboard,
+        model=options.model,
+        out=options.out or Path(options.storyboard.stem + ".mp4"),
+        seconds=options.seconds,
+        steps=options.steps,
+        guidance=options.guidance,
+        solver=options.solver,
+        seed=options.seed,
+        device=options.device,
+        story=options.story,
+        keep_partial=options.keep_partial,
+    )
+    # Mistakes are told before the large libraries load, which takes seconds.
+    request.check()
     with open_progress() as progress:
         progress.stage("load the libraries")
-        from storyreel.sampling.run import generate
+        from storyreel.sampling.device import choose_device
 
-        made = generate(
-            options.storyboard,
-            options.model,
-            out,
-            seconds=options.seconds,
-            steps=options.steps,
-            guidance=options.guidance,
-            seed=options.seed,
-            device=options.device,
-            progress=progress,
-            solver=options.solver,
-            story=options.story,
-            keep_partial=options.keep_partial,
-        )
+        choose_device(request.device)
+        from storyreel.sampling.run import carry_out
+
+        made = carry_out(request, progress)
     memory = " and ".join(f"{mib} MiB of {kind}" for kind, mib in made.peak_memory_mib.items())
     took = duration(sum(made.took_seconds.values()))
     print(f"{made.video}: {made.seconds} s of video in {took}, with {memory} at most")

@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from storyreel.errors import ConfigError, refusal
+
 
 def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_workers(workers: int | None) -> None:
+    """ConfigError for a number of processes below 1; None stands for one a core."""
+    if workers is not None and workers < 1:
+        raise ConfigError(refusal("--workers", workers, "it must be at least 1", "Leave it out for one a core"))
 
 
 def total_memory_bytes() -> int | None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from storyreel.cli.machine import check_workers
 from storyreel.errors import ConfigError, refusal
 
 
@@ -41,8 +42,7 @@ def run(options: Toons) -> int:
     from storyreel.toons.writer import write_stories
 
     width, height = parse_size(options.size)
-    if options.workers is not None and options.workers < 1:
-        raise ConfigError(refusal("--workers", options.workers, "it must be at least 1", "Leave it out for one a core"))
+    check_workers(options.workers)
     counted = 0
     with open_progress() as progress:
         progress.stage("drawing stories", options.stories)

@@ -9,7 +9,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from storyreel.cli.machine import check_workers
 from storyreel.cli.progress import Counter, open_progress
+from storyreel.errors import ConfigError, OutputError, refusal
 from storyreel.recipes import RECIPES, get_recipe
 from storyreel.sampling.progress import Progress
 
@@ -45,8 +47,13 @@ class Train:
 def run(options: Train) -> None:
     """Trains, with progress on standard error; the last line, on standard output, says where the result is."""
     recipe = get_recipe(options.recipe, options.set)
+    _check(options)
     with open_progress() as progress:
         progress.stage("load the libraries")
+        from storyreel.sampling.device import choose_device
+
+        if options.device is not None:
+            choose_device(options.device)
         from storyreel.training.run import run as run_recipe
 
         run_recipe(
@@ -59,6 +66,19 @@ def run(options: Train) -> None:
             report=Reporter(progress),
         )
     print(f"{options.recipe}: {options.out / recipe.name}")
+
+
+def _check(options: Train) -> None:
+    if options.minutes is not None and not options.minutes > 0:
+        raise ConfigError(refusal("--minutes", options.minutes, "it must be more than 0", "Try 10"))
+    if options.anneal and options.minutes is None:
+        raise ConfigError("--anneal lets the learning rate fall within --minutes, but there is none. Add --minutes 10.")
+    check_workers(options.workers)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "it is a file" if options.out.is_file() else error.strerror
+        raise OutputError(f"--out {options.out} cannot be a folder for runs: {why}. Choose another.") from error
 
 
 class Reporter:

@@ -13,7 +13,10 @@ import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
+from safetensors import SafetensorError
 from torch import Tensor, nn
+
+from storyreel.errors import WeightsError
 
 PROBE_FRAMES = 8
 
@@ -74,5 +77,10 @@ def read_segments(probe: Probe, frames: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def load_probe(folder: Path) -> Probe:
-    """The probe of a folder that `save_pretrained` wrote, in float32."""
-    return Probe.from_pretrained(folder).eval()
+    """The probe of a folder that `save_pretrained` wrote, in float32. WeightsError where it is damaged or none."""
+    try:
+        # The other way of loading needs accelerate, and warns where that is not installed.
+        return Probe.from_pretrained(folder, low_cpu_mem_usage=False).eval()
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{folder} holds no probe that can be read: {first_line} Copy it again.") from error

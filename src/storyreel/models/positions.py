@@ -2,7 +2,8 @@
 
 Both count latent frames 0 to 12 within the segment. The frame that two segments share keeps, in a sin-cos table, the
 number that the earlier segment gives it; rotary angles belong to the window, so there it has both. Tables are made once
-a layout and device, which torch.compile would not know; hence it leaves them alone.
+a layout and device, which torch.compile would not know; hence it leaves them alone. They are made outside of inference
+mode, because autograd refuses its tensors and a model may be sampled before it is trained.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from storyreel.geometry import TokenLayout
 
 @torch.compiler.disable()
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def rotary_table(
     layout: TokenLayout, head_dim: int, base: tuple[int, int], device: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -51,6 +53,7 @@ def crop_region(grid: tuple[int, int], base: tuple[int, int]) -> tuple[tuple[int
 
 @torch.compiler.disable()
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def sincos_window(
     layout: TokenLayout, width: int, spatial_scale: float, temporal_scale: float, device: torch.device
 ) -> Tensor:

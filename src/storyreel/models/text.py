@@ -60,7 +60,10 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
         json.loads(content)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read ({error}). Copy the model folder again.") from error
-    return _wrap(Tokenizer.from_str(content))
+    try:
+        return _wrap(Tokenizer.from_str(content))
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise WeightsError(f"{path} describes no tokenizer ({error}). Copy the model folder again.") from error
 
 
 def known_words(tokenizer: PreTrainedTokenizerBase) -> frozenset[str]:

@@ -14,8 +14,10 @@ from storyreel.training.config import Run
 Config = TypeVar("Config")
 
 RECIPES: dict[str, Callable[[], Run]] = {
+    "demo": demo.plan,
     "demo-clips-3s": demo.clips_3s,
     "demo-clips-9s": demo.clips_9s,
+    "demo-vae-parts": demo.vae_parts,
     "demo-vae": demo.vae,
     "demo-latents-3s": demo.latents_3s,
     "demo-latents-9s": demo.latents_9s,

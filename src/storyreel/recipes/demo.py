@@ -1,7 +1,6 @@
-"""The demo model: drawn cartoons of 192x128, 3 s and then 9 s, on one GPU. docs/demo/ tells how it went.
+"""The demo model: drawn cartoons of 192x128, 3 s and then 9 s, on one GPU. docs/demo/README.md tells how it went.
 
-Order: demo-clips-3s, demo-clips-9s, demo-vae, demo-latents-3s, demo-latents-9s, demo-base, demo-3s, demo-9s,
-demo-vae-decoder, demo-probe, demo-pack.
+`storyreel train demo --minutes 25` runs all of it; each part is a recipe of its own too.
 """
 
 from __future__ import annotations
@@ -10,7 +9,16 @@ import dataclasses
 from typing import Any
 
 from storyreel.data.clip_config import ClipConfig
-from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, OptimiserConfig, PackRun, ProbeRun, VAERun
+from storyreel.training.config import (
+    DiffusionRun,
+    DrawRun,
+    EncodeRun,
+    OptimiserConfig,
+    PackRun,
+    PlanRun,
+    ProbeRun,
+    VAERun,
+)
 
 HEIGHT, WIDTH = 128, 192
 MAX_TEXT_TOKENS = 112
@@ -50,14 +58,31 @@ def clips_9s() -> DrawRun:
     return DrawRun("clips-9s", ClipConfig(2_000, 3, 7, HEIGHT, WIDTH, first_seed=1_000_000))
 
 
-def vae() -> VAERun:
+def vae_parts() -> VAERun:
+    """The autoencoder on small parts of short windows: eight times as many different ones for the same work."""
     optimiser = OptimiserConfig(learning_rate=1e-3, warmup_steps=100, clip=1.0, ema_decay=0.995, weight_decay=0.0)
-    return VAERun("vae", ("clips-3s", "clips-9s"), VAE_ARCHITECTURE, optimiser, steps=6000, batch=4)
+    folders = ("clips-3s", "clips-9s")
+    return VAERun("vae-parts", folders, VAE_ARCHITECTURE, optimiser, steps=8000, batch=32, frames=9, crop=(64, 96))
+
+
+def vae() -> VAERun:
+    """Then on whole frames and longer windows, as it is used: its norms see a whole frame at a time."""
+    optimiser = OptimiserConfig(learning_rate=3e-4, warmup_steps=30, clip=1.0, ema_decay=0.99, weight_decay=0.0)
+    return VAERun(
+        "vae",
+        ("clips-3s", "clips-9s"),
+        VAE_ARCHITECTURE,
+        optimiser,
+        steps=2000,
+        batch=4,
+        init="vae-parts/vae",
+        seed=1,
+    )
 
 
 def vae_decoder() -> VAERun:
     """More training of the decoder alone: latents stay what they are."""
-    return dataclasses.replace(vae(), name="vae-decoder", decoder_only=True, init="vae/vae", seed=1)
+    return dataclasses.replace(vae(), name="vae-decoder", decoder_only=True, init="vae/vae", seed=2)
 
 
 def latents_3s() -> EncodeRun:
@@ -135,3 +160,23 @@ def probe() -> ProbeRun:
 def package() -> PackRun:
     sampling = {"steps": 16, "guidance": 4.0, "solver": "dpm-ode"}
     return PackRun("demo", "9s/model", "vae-decoder/vae", "probe/probe", "clips-3s", sampling)
+
+
+def plan() -> PlanRun:
+    """Everything in order, with the shares of a time limit that the first training taught (LOG.md)."""
+    return PlanRun(
+        "demo-plan",
+        (clips_3s(), clips_9s()),
+        (
+            (vae_parts(), 0.26),
+            (vae(), 0.08),
+            (latents_3s(), 0.0),
+            (latents_9s(), 0.0),
+            (base(), 0.25),
+            (stage_3s(), 0.07),
+            (stage_9s(), 0.16),
+            (vae_decoder(), 0.04),
+            (probe(), 0.05),
+            (package(), 0.0),
+        ),
+    )

@@ -7,10 +7,12 @@ needs no unconditional branch, so the first step also costs half.
 from __future__ import annotations
 
 import math
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from storyreel.errors import ConfigError, refusal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def guidance_scales(steps: int, maximum: float, power: float = 1.0) -> list[float]:
@@ -19,12 +21,17 @@ def guidance_scales(steps: int, maximum: float, power: float = 1.0) -> list[floa
     `power` bends the rise: CogVideoX's dynamic guidance has 5, late and steep, which suits 50 steps; with some ten
     steps that would leave most of them unguided, hence 1. ConfigError for a maximum below 1 or that is no number.
     """
-    if not (math.isfinite(maximum) and maximum >= 1):
-        raise ConfigError(refusal("guidance", maximum, "it must be 1 (none) or more", "Try 4"))
+    check_guidance(maximum)
     if steps == 1:
         return [float(maximum)]
     rise = [(1 - math.cos(math.pi * (step / (steps - 1)) ** power)) / 2 for step in range(steps)]
     return [1 + (maximum - 1) * part for part in rise]
+
+
+def check_guidance(maximum: float) -> None:
+    """ConfigError for a maximum below 1 or that is no number."""
+    if not (math.isfinite(maximum) and maximum >= 1):
+        raise ConfigError(refusal("guidance", maximum, "it must be 1 (none) or more", "Try 4"))
 
 
 def guided(unconditional: Tensor, conditional: Tensor, scale: float) -> Tensor:

@@ -25,6 +25,7 @@ from storyreel.models.state_dict import load_cogvideox
 from storyreel.models.text import load_text_encoder, load_tokenizer
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.sampling.contact_sheet import LatentRGB
+from storyreel.sampling.request import check_is_model
 from storyreel.sampling.schedulers import Scheduler, SolverName
 
 INFO_FILE = "storyreel.json"
@@ -93,10 +94,7 @@ class ModelInfo(BaseModel):
 
 def check_folder(folder: Path) -> None:
     """A quick look before a slow load: the folder is one, is ours, is whole. WeightsError otherwise."""
-    if not folder.is_dir():
-        raise WeightsError(
-            f"There is no model folder {folder}. Give a folder that storyreel train or save_pipeline made."
-        )
+    check_is_model(folder)
     index = _read_json(folder / "model_index.json")
     if index.get("_class_name") != PIPELINE_CLASS:
         raise WeightsError(f"{folder} holds a {index.get('_class_name')}, but a {PIPELINE_CLASS} is needed.")

@@ -5,6 +5,7 @@ Shapes: B branches (1 or 2), S segments, L text tokens, D text width, F latent f
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import shutil
@@ -20,6 +21,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils.outputs import BaseOutput
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
+from transformers.utils import logging as transformers_logging
 
 from storyreel.errors import WeightsError
 from storyreel.geometry import TokenLayout
@@ -214,7 +216,8 @@ def save_pipeline(
     folder = Path(folder)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(aside, ignore_errors=True)
-    _stored(pipeline, dtype).save_pretrained(aside)
+    with _without_bars():
+        _stored(pipeline, dtype).save_pretrained(aside)
     info = ModelInfo(
         height=height,
         width=width,
@@ -231,6 +234,18 @@ def save_pipeline(
         folder.rename(old)
     aside.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """transformers draws a bar for every file that it writes, across the progress of whoever saves."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _stored(pipeline: StoryreelPipeline, dtype: torch.dtype) -> StoryreelPipeline:

@@ -17,22 +17,19 @@ import torch
 from torch import Tensor
 
 import storyreel
-from storyreel.assets import DEMO_MODEL
-from storyreel.errors import ConfigError, OutputError, StoryboardError, refusal
-from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS, STAGE_SECONDS, PixelShape, TokenLayout
+from storyreel.geometry import FRAMES_PER_SECOND, PixelShape, TokenLayout
 from storyreel.sampling.contact_sheet import latent_thumbnails, middle_frames, save_contact_sheet
+from storyreel.sampling.device import choose_device
 from storyreel.sampling.guidance import guidance_scales
 from storyreel.sampling.model_folder import PARTS, ModelInfo, check_folder
 from storyreel.sampling.pipeline import StepReport, StoryreelPipeline, load_pipeline
 from storyreel.sampling.progress import Progress, Silent
 from storyreel.sampling.record import command_line, peak_memory_mib, versions, write_record
+from storyreel.sampling.request import Request
 from storyreel.sampling.schedulers import Solver, SolverName, solver_of
-from storyreel.sampling.video import VideoWriter, check_output
+from storyreel.sampling.video import VideoWriter
 from storyreel.storyboard.lint import lint_storyboard
-from storyreel.storyboard.reader import read_storyboard
 from storyreel.storyboard.schema import Storyboard
-
-LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -60,31 +57,6 @@ class Settings:
     device: str
     dtype: str
     vae_dtype: str
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asked for; None for what the model's storyreel.json says."""
-
-    source: Path
-    model: Path | None
-    out: Path
-    seconds: int | None
-    steps: int | None
-    guidance: float | None
-    solver: SolverName | None
-    seed: int
-    device: str
-    story: int
-    keep_partial: bool
-
-    @property
-    def folder(self) -> Path:
-        return self.model or DEMO_MODEL
-
-    def beside(self, ending: str) -> Path:
-        """A file that stands beside the video and has its name."""
-        return self.out.with_suffix(ending)
 
 
 @dataclass
@@ -159,6 +131,11 @@ def generate(
         story=story,
         keep_partial=keep_partial,
     )
+    return carry_out(request, progress)
+
+
+def carry_out(request: Request, progress: Progress | None = None) -> RunResult:
+    """`generate` for a request that is put together already."""
     diary = Diary(progress or Silent())
     job = _prepare(request, diary)
     try:
@@ -169,42 +146,10 @@ def generate(
     return _record(job, diary)
 
 
-def choose_segments(storyboard: Storyboard, seconds: int | None) -> Storyboard:
-    """The first `seconds` of a storyboard, all of it for None.
-
-    ConfigError where that is not a stage length, StoryboardError where the storyboard is shorter.
-    """
-    if seconds is None:
-        return storyboard
-    if seconds not in STAGE_SECONDS:
-        stages = ", ".join(map(str, STAGE_SECONDS))
-        nearest = min(STAGE_SECONDS, key=lambda stage: abs(stage - seconds))
-        raise ConfigError(refusal("--seconds", seconds, f"it must be one of {stages}", f"Try {nearest}"))
-    if seconds > storyboard.seconds:
-        have = f"the storyboard has {len(storyboard.segments)} segments, {storyboard.seconds} s"
-        raise StoryboardError(refusal("--seconds", seconds, have, "Ask for less or write more"))
-    return storyboard.first(seconds // SEGMENT_SECONDS)
-
-
-def choose_device(name: str) -> torch.device:
-    """ "auto" is the GPU where there is one, else the CPU. ConfigError for a device that this machine has not."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise ConfigError(refusal("--device", name, "PyTorch cannot use it here", "Try auto or cpu")) from None
-    return device
-
-
 def _prepare(request: Request, diary: Diary) -> Job:
     """Every check, from the quickest to the slowest, and the loading."""
     with diary.stage("read the storyboard"):
-        if not 0 <= request.seed <= LARGEST_SEED:
-            raise ConfigError(refusal("--seed", request.seed, f"it must be 0 to {LARGEST_SEED}", "Try 0"))
-        _check_outputs(request)
-        told = choose_segments(read_storyboard(request.source, request.story), request.seconds)
+        told = request.check()
         check_folder(request.folder)
         info = ModelInfo.read(request.folder)
         device = choose_device(request.device)
@@ -234,13 +179,6 @@ def _settings(request: Request, info: ModelInfo, pipeline: StoryreelPipeline, de
     Solver(pipeline.scheduler, settings.solver, settings.steps)
     guidance_scales(settings.steps, settings.guidance)
     return settings
-
-
-def _check_outputs(request: Request) -> None:
-    check_output(request.out)
-    for ending in (".mp4", ".run.json"):
-        if request.beside(ending).resolve() == request.source.resolve():
-            raise OutputError(f"{request.source} would be overwritten by the run. Choose another name with --out.")
 
 
 def _make_video(job: Job, diary: Diary) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +161,9 @@ def output_error(path: Path, error: BaseException) -> OutputError:
 
 
 def check_output(path: Path) -> None:
-    """OutputError unless a file could be made at `path`."""
+    """OutputError unless a file can be made at `path`: one without a name is made beside it, and is gone again."""
+    if not path.name:
+        raise OutputError(f"{path} is a folder. Give the name of a file in it: {path / 'video.mp4'}.")
     if path.suffix.lower() != ".mp4":
         raise OutputError(refusal("output", path, "videos are MP4 files", f"Try {path.with_suffix('.mp4')}"))
     if path.is_dir():
@@ -169,6 +172,11 @@ def check_output(path: Path) -> None:
         raise OutputError(
             f"{path} cannot be written: there is no folder {path.parent}. Make it or choose another place."
         )
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise output_error(path, error) from error
 
 
 def count_packets(path: Path) -> int:

@@ -21,6 +21,7 @@ from storyreel.storyboard.schema import Storyboard, StoryboardSegment
 
 AUTHORS_KEYS = {"requires_scene_transition": "scene_start", "neg_text": "negative_text"}
 BRACES_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
+LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class _Located(dict[str, Any]):
@@ -37,9 +38,15 @@ def read_storyboard(path: str | Path, story: int = 0) -> Storyboard:
     an empty story, a segment without text, a value of the wrong type, an unknown or repeated key.
     """
     path = Path(path)
-    stories = _stories(_parse(path, _read(path)), path)
+    content = _read(path)
+    try:
+        stories = _stories(_parse(path, content), path)
+    except StoryboardError:
+        raise
+    except (RecursionError, ValueError) as error:  # lists in lists in lists, a number of 5,000 digits
+        raise StoryboardError(f"{path} holds what no storyboard has: {error}. {_example()}") from None
     if not stories:
-        raise StoryboardError(f"{path} has no story. Write one: {_example()}")
+        raise StoryboardError(f"{path} has no story. {_example()}")
     if not 0 <= story < len(stories):
         have = "1 story, number 0" if len(stories) == 1 else f"{len(stories)} stories, 0 to {len(stories) - 1}"
         raise StoryboardError(f"{path} has {have}, but number {story} is asked for.")
@@ -68,7 +75,7 @@ def _neighbours(path: Path) -> Iterator[Path]:
 
 def _parse(path: Path, content: str) -> Any:
     if not content.strip():
-        raise StoryboardError(f"{path} is empty. Write a storyboard: {_example()}")
+        raise StoryboardError(f"{path} is empty. {_example()}")
     try:
         return _decode(content, 1)
     except json.JSONDecodeError as error:
@@ -186,7 +193,9 @@ def _check_keys(item: _Located, known: tuple[str, ...], here: str, what: str) ->
     clash = next((key for key, ours in AUTHORS_KEYS.items() if key in item and ours in item), None)
     if clash is not None:
         raise StoryboardError(f'{here} has both "{clash}" and "{AUTHORS_KEYS[clash]}", which say the same. Keep one.')
-    for key in item:
+    for key, value in item.items():
+        if isinstance(value, str) and LONE_SURROGATE.search(value):
+            raise StoryboardError(f'{here}: "{key}" holds half a character (\\ud800 to \\udfff). Write it anew.')
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             hint = f'Did you mean "{near[0]}"?' if near else f"{what} may have {', '.join(known)}."

@@ -35,7 +35,11 @@ class DrawRun:
 
 @dataclass(frozen=True)
 class VAERun:
-    """Train an AutoencoderKLCogVideoX on windows of drawn clips."""
+    """Train an AutoencoderKLCogVideoX on windows of drawn clips.
+
+    `crop` is the height and width of the random part of a frame that is seen, (0, 0) for whole frames: many small parts
+    teach more than the same pixels of few frames. `init` names the VAE folder of an earlier run.
+    """
 
     name: str
     clips_folders: tuple[str, ...]
@@ -44,6 +48,7 @@ class VAERun:
     steps: int
     batch: int = 8
     frames: int = 17
+    crop: tuple[int, int] = (0, 0)
     kl_weight: float = 5e-4
     seed: int = 0
     decoder_only: bool = False
@@ -114,4 +119,19 @@ class PackRun:
     sampling: dict[str, Any] = field(default_factory=dict)
 
 
-Run = DrawRun | VAERun | EncodeRun | DiffusionRun | ProbeRun | PackRun
+SingleRun = DrawRun | VAERun | EncodeRun | DiffusionRun | ProbeRun | PackRun
+
+
+@dataclass(frozen=True)
+class PlanRun:
+    """Runs one after the other in one process, so that libraries load once; clips are drawn beside the first.
+
+    Each run comes with its share of the time limit; 0 is for those that take as long as they take.
+    """
+
+    name: str
+    drawn: tuple[DrawRun, ...]
+    runs: tuple[tuple[SingleRun, float], ...]
+
+
+Run = SingleRun | PlanRun

@@ -13,13 +13,17 @@ from torch import nn
 from storyreel.data.clips import clip_numbers
 from storyreel.data.latent_clips import encode_clips
 from storyreel.data.toon_clips import draw_clips
-from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, PackRun, Run, VAERun
+from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, PackRun, PlanRun, Run, SingleRun, VAERun
 from storyreel.training.curves import plot_log
 from storyreel.training.loop import Clock, Report, silent
 from storyreel.training.pack import pack
+from storyreel.training.plan import run_plan
 from storyreel.training.probe import train_probe
 from storyreel.training.transformer import train_diffusion
 from storyreel.training.vae import train_vae
+
+LOADERS = 6
+"""Processes that read clips for training: more only wait."""
 
 
 def run(
@@ -35,29 +39,37 @@ def run(
     """Runs one recipe in the folder `root`, where earlier recipes left what this one needs; goes on where it stopped.
 
     device: None takes the first GPU, else the CPU. minutes: stop (with everything saved) after so long; with `anneal`,
-    finish by then. workers: processes that draw or read clips, by default one a core.
+    or for a plan of several runs, finish by then. workers: processes that draw or read clips, by default one a core.
     """
     root.mkdir(parents=True, exist_ok=True)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    clock = Clock(minutes, anneal)
     processes = workers if workers is not None else (os.cpu_count() or 1)
+    if isinstance(recipe, PlanRun):
+
+        def run_one(single: SingleRun, limit: float | None) -> None:
+            _run_single(single, root, chosen, Clock(limit, limit is not None), processes, report)
+
+        run_plan(recipe, root, run_one, minutes=minutes, workers=max(1, processes - 4))
+    else:
+        _run_single(recipe, root, chosen, Clock(minutes, anneal), processes, report)
+
+
+def _run_single(
+    recipe: SingleRun, root: Path, device: torch.device, clock: Clock, workers: int, report: Report
+) -> None:
     if isinstance(recipe, DrawRun):
-        draw_clips(
-            recipe.clips,
-            root / recipe.name,
-            workers=max(1, processes),
-            on_clip=_counter(recipe.name, recipe.clips.count, report),
-        )
+        on_clip = _counter(recipe.name, recipe.clips.count, report)
+        draw_clips(recipe.clips, root / recipe.name, workers=max(1, workers), on_clip=on_clip)
     elif isinstance(recipe, VAERun):
-        train_vae(recipe, root, device=chosen, clock=clock, report=report, workers=processes)
+        train_vae(recipe, root, device=device, clock=clock, report=report, workers=min(workers, LOADERS))
     elif isinstance(recipe, EncodeRun):
-        _encode(recipe, root, chosen, processes, report)
+        _encode(recipe, root, device, workers, report)
     elif isinstance(recipe, DiffusionRun):
-        train_diffusion(recipe, root, device=chosen, clock=clock, report=report)
+        train_diffusion(recipe, root, device=device, clock=clock, report=report)
     elif isinstance(recipe, PackRun):
         pack(recipe, root)
     else:
-        train_probe(recipe, root, device=chosen, clock=clock, report=report, workers=processes)
+        train_probe(recipe, root, device=device, clock=clock, report=report, workers=min(workers, LOADERS))
     plot_log(root / recipe.name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,27 +21,39 @@ from storyreel.training.graph import TrainingStep
 from storyreel.training.loop import Clock, Report, train_steps
 from storyreel.training.optimiser import MasterAdamW
 
+LIST_EVERY_CLIPS = 64
+WINDOWS_PER_CLIP = 4
+
 
 class ClipWindows(IterableDataset[Tensor]):
-    """Endless random windows, uint8 `[frames, H, W, 3]`, of the clips that are drawn so far, a seed a worker."""
+    """Endless random windows, uint8 `[frames, h, w, 3]`, of the clips that are drawn so far, a seed a worker."""
 
-    def __init__(self, folders: tuple[Path, ...], frames: int, seed: int) -> None:
-        self.folders, self.frames, self.seed = folders, frames, seed
+    def __init__(self, folders: tuple[Path, ...], frames: int, crop: tuple[int, int], seed: int) -> None:
+        self.folders, self.frames, self.crop, self.seed = folders, frames, crop, seed
 
     def __iter__(self) -> Iterator[Tensor]:
         worker = get_worker_info()
         generator = torch.Generator().manual_seed(1000 * self.seed + (worker.id if worker else 0))
         clips: list[tuple[Path, int]] = []
-        for drawn in range(1_000_000_000):
-            if drawn % 64 == 0:
+        for drawn in itertools.count():
+            if drawn % LIST_EVERY_CLIPS == 0:
                 clips = [(folder, number) for folder in self.folders for number in clip_numbers(folder)]
                 if not clips:
                     raise TrainingError(f"no drawn clips in {', '.join(map(str, self.folders))}. Draw them first.")
-            folder, number = clips[int(torch.randint(len(clips), (), generator=generator))]
+            folder, number = clips[_below(len(clips), generator)]
             frames = torch.from_numpy(read_clip(folder, number).frames)
-            for _ in range(2):
-                start = int(torch.randint(len(frames) - self.frames + 1, (), generator=generator))
-                yield frames[start : start + self.frames].clone()
+            for _ in range(WINDOWS_PER_CLIP):
+                yield self._window(frames, generator)
+
+    def _window(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+        size = (self.frames, self.crop[0] or frames.shape[1], self.crop[1] or frames.shape[2])
+        for axis, length in enumerate(size):
+            frames = frames.narrow(axis, _below(frames.shape[axis] - length + 1, generator), length)
+        return frames.clone()
+
+
+def _below(limit: int, generator: torch.Generator) -> int:
+    return int(torch.randint(limit, (), generator=generator))
 
 
 def to_model(frames: Tensor, dtype: torch.dtype) -> Tensor:
@@ -91,7 +104,7 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
         vae.encoder.requires_grad_(False)
     optimiser = MasterAdamW(vae.named_parameters(), run.optimiser)
     folders = tuple(root / name for name in run.clips_folders)
-    windows = ClipWindows(folders, run.frames, run.seed)
+    windows = ClipWindows(folders, run.frames, run.crop, run.seed)
     batches = iter(DataLoader(windows, batch_size=run.batch, num_workers=workers, pin_memory=device.type == "cuda"))
 
     def losses(inputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,92 @@
+"""What a user asks of a run, and every check of it that needs no large library: mistakes are told at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storyreel.assets import DEMO_MODEL
+from storyreel.errors import ConfigError, OutputError, StoryboardError, WeightsError, refusal
+from storyreel.geometry import SEGMENT_SECONDS, STAGE_SECONDS
+from storyreel.sampling.guidance import check_guidance
+from storyreel.sampling.video import check_output
+from storyreel.storyboard.reader import read_storyboard
+from storyreel.storyboard.schema import Storyboard
+
+if TYPE_CHECKING:
+    from storyreel.sampling.schedulers import SolverName
+
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A storyboard file and how its video is wanted; `storyreel.sampling.run.generate` tells what each field means."""
+
+    source: Path
+    model: Path | None = None
+    out: Path
+    seconds: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    solver: SolverName | None = None
+    seed: int = 0
+    device: str = "auto"
+    story: int = 0
+    keep_partial: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return self.model or DEMO_MODEL
+
+    def beside(self, ending: str) -> Path:
+        """A file that stands beside the video and has its name."""
+        return self.out.with_suffix(ending)
+
+    def check(self) -> Storyboard:
+        """What the video will tell: the storyboard, or its beginning. StoryreelError, one line, for any mistake."""
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ConfigError(refusal("--seed", self.seed, f"it must be 0 to {LARGEST_SEED}", "Try 0"))
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(refusal("--steps", self.steps, "it must be 1 or more", "Try 20"))
+        if self.guidance is not None:
+            check_guidance(self.guidance)
+        self._check_outputs()
+        told = choose_segments(read_storyboard(self.source, self.story), self.seconds)
+        check_is_model(self.folder)
+        return told
+
+    def _check_outputs(self) -> None:
+        check_output(self.out)
+        for ending in (".mp4", ".run.json"):
+            if self.beside(ending).resolve() == self.source.resolve():
+                raise OutputError(f"{self.source} would be overwritten by the run. Choose another name with --out.")
+
+
+def choose_segments(storyboard: Storyboard, seconds: int | None) -> Storyboard:
+    """The first `seconds` of a storyboard, all of it for None.
+
+    ConfigError where that is not a stage length, StoryboardError where the storyboard is shorter.
+    """
+    if seconds is None:
+        return storyboard
+    if seconds not in STAGE_SECONDS:
+        stages = ", ".join(map(str, STAGE_SECONDS))
+        nearest = min(STAGE_SECONDS, key=lambda stage: abs(stage - seconds))
+        raise ConfigError(refusal("--seconds", seconds, f"it must be one of {stages}", f"Try {nearest}"))
+    if seconds > storyboard.seconds:
+        segments = "1 segment" if len(storyboard.segments) == 1 else f"{len(storyboard.segments)} segments"
+        have = f"the storyboard has {segments}, {storyboard.seconds} s"
+        raise StoryboardError(refusal("--seconds", seconds, have, "Ask for less or write more"))
+    return storyboard.first(seconds // SEGMENT_SECONDS)
+
+
+def check_is_model(folder: Path) -> None:
+    """WeightsError unless there is a folder with a model's index; model_folder.check_folder looks inside."""
+    if not folder.is_dir():
+        raise WeightsError(
+            f"There is no model folder {folder}. Give a folder that storyreel train or save_pipeline made."
+        )
+    if not (folder / "model_index.json").is_file():
+        raise WeightsError(f"{folder} holds no model_index.json. Give a folder that storyreel train made.")

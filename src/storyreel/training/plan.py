@@ -1,0 +1,82 @@
+"""A whole recipe in one process: clips are drawn beside the first run, every library is loaded once."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from storyreel.data.clips import clip_numbers
+from storyreel.data.toon_clips import draw_clips
+from storyreel.errors import TrainingError
+from storyreel.training.config import DrawRun, EncodeRun, PackRun, PlanRun, SingleRun
+from storyreel.training.loop import fingerprint
+
+FIRST_CLIPS = 64
+DONE_FILE = "done.json"
+
+
+def run_plan(
+    plan: PlanRun,
+    root: Path,
+    run_one: Callable[[SingleRun, float | None], None],
+    *,
+    minutes: float | None,
+    workers: int,
+) -> None:
+    """Runs what ROOT/NAME/done.json does not list yet; `run_one` gets a run and its minutes, None for no limit.
+
+    minutes: of the whole plan, None to give every run all its steps. TrainingError where drawing fails.
+    """
+    done_path = root / plan.name / DONE_FILE
+    done_path.parent.mkdir(parents=True, exist_ok=True)
+    done: list[str] = json.loads(done_path.read_text()) if done_path.exists() else []
+    todo = [(run, share) for run, share in plan.runs if fingerprint(run) not in done]
+    if not todo:
+        return
+    drawing = get_context("spawn").Process(target=_draw, args=(plan.drawn, root, workers))
+    drawing.start()
+    try:
+        _wait_for_first_clips(plan, root, drawing)
+        for run, share in todo:
+            if isinstance(run, EncodeRun | PackRun):
+                _wait(drawing)
+            run_one(run, minutes * share if minutes is not None and share else None)
+            done.append(fingerprint(run))
+            _write(done_path, done)
+        _wait(drawing)
+    finally:
+        drawing.terminate()
+
+
+def _draw(drawn: tuple[DrawRun, ...], root: Path, workers: int) -> None:
+    for run in drawn:
+        draw_clips(run.clips, root / run.name, workers=workers)
+
+
+def _wait_for_first_clips(plan: PlanRun, root: Path, drawing: BaseProcess) -> None:
+    """Until every folder of clips has a few, or drawing is over."""
+    for run in plan.drawn:
+        enough = min(FIRST_CLIPS, run.clips.count)
+        while drawing.is_alive() and len(clip_numbers(root / run.name)) < enough:
+            time.sleep(0.2)
+    if not drawing.is_alive():
+        _wait(drawing)
+
+
+def _wait(drawing: BaseProcess) -> None:
+    drawing.join()
+    if drawing.exitcode:
+        raise TrainingError(
+            f"drawing ended with status {drawing.exitcode}; its own message is above. Run the recipe again."
+        )
+
+
+def _write(path: Path, done: list[str]) -> None:
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps(done))
+    os.replace(aside, path)
