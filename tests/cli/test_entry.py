@@ -1,6 +1,5 @@
 """Ctrl-C at any moment of the start, real signals sent to a real process."""
 
-import signal
 import subprocess
 import sys
 
@@ -11,8 +10,10 @@ INTERRUPTED = """
 import os, signal, sys
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
-        if sys.argv[1:] == [name]:
+        if name == MODULE:
             os.kill(os.getpid(), signal.SIGINT)
+MODULE = sys.argv[1]
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Interrupt())
 from storyreel.cli.entry import main
 sys.argv = ["storyreel", "doctor"]
@@ -23,7 +24,6 @@ sys.exit(main())
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 @pytest.mark.parametrize("module", ["tyro", "storyreel.cli.doctor", "storyreel.errors"])
 def test_ctrl_c_while_the_command_line_loads(module: str) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, module], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "storyreel: stopped.\n")
 

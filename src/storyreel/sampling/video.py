@@ -162,12 +162,10 @@ def output_error(path: Path, error: BaseException) -> OutputError:
 
 def check_output(path: Path) -> None:
     """OutputError unless a file can be made at `path`: one without a name is made beside it, and is gone again."""
-    if not path.name:
+    if path.is_dir():
         raise OutputError(f"{path} is a folder. Give the name of a file in it: {path / 'video.mp4'}.")
     if path.suffix.lower() != ".mp4":
         raise OutputError(refusal("output", path, "videos are MP4 files", f"Try {path.with_suffix('.mp4')}"))
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder. Give the name of a file in it: {path / 'video.mp4'}.")
     if not path.parent.is_dir():
         raise OutputError(
             f"{path} cannot be written: there is no folder {path.parent}. Make it or choose another place."

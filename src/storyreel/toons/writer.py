@@ -136,7 +136,8 @@ def _drawn(jobs: list[_Job], workers: int) -> Iterator[int]:
                 for future in finished:
                     yield future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waits here: a second shutdown, that of the block's end, would take back the cancelling.
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
