@@ -180,6 +180,8 @@ def test_a_plan_runs_everything_once(tmp_path):
 def test_missing_steps_and_other_configurations_are_refused(root, tmp_path):
     with pytest.raises(TrainingError, match="holds no latents"):
         run(dataclasses.replace(BASE, latents_folder="none"), root, device="cpu")
+    with pytest.raises(WeightsError, match="holds no autoencoder"):
+        run(EncodeRun("latents", "clips", "vae/vae"), tmp_path, device="cpu", workers=0)
     with pytest.raises(TrainingError, match="no drawn clips"):
         run(VAERun("vae", ("clips",), VAE, OPTIMISER, steps=1), tmp_path, device="cpu", workers=0)
     with pytest.raises(WeightsError, match="another configuration"):

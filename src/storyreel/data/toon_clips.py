@@ -65,7 +65,8 @@ def draw_clips(config: ClipConfig, folder: Path, *, workers: int, on_clip: Calla
                 job.result()
                 on_clip()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waits here: a second shutdown, that of the block's end, would take back the cancelling.
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 

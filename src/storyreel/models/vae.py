@@ -11,10 +11,21 @@ Shapes: B batch, C latent channels, F latent frames, N video frames = 4 (F - 1) 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 from torch import Tensor
+
+from storyreel.errors import WeightsError
+
+
+def load_vae(folder: Path) -> AutoencoderKLCogVideoX:
+    """The VAE of a folder that `save_pretrained` wrote, in float32 on the CPU; WeightsError where there is none."""
+    if not (folder / "config.json").is_file():
+        raise WeightsError(f"{folder} holds no autoencoder. Run the recipe that trains it first.")
+    # Without accelerate, diffusers loads no other way, and says so unless told.
+    return AutoencoderKLCogVideoX.from_pretrained(folder, low_cpu_mem_usage=False)
 
 
 @torch.no_grad()

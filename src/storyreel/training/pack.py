@@ -10,7 +10,7 @@ from torch import nn
 
 from storyreel.data.clips import clip_numbers, read_clip
 from storyreel.evaluation.probe import load_probe
-from storyreel.models.vae import encode
+from storyreel.models.vae import encode, load_vae
 from storyreel.sampling.contact_sheet import LatentRGB, fit_latent_rgb
 from storyreel.sampling.model_folder import ModelInfo, SamplingDefaults
 from storyreel.sampling.pipeline import load_pipeline, save_pipeline
@@ -24,7 +24,7 @@ def pack(run: PackRun, root: Path) -> None:
     folder = root / run.model_folder
     info = ModelInfo.read(folder)
     pipeline = load_pipeline(folder, device="cpu", dtype=torch.float32)
-    pipeline.vae = AutoencoderKLCogVideoX.from_pretrained(root / run.vae_folder)
+    pipeline.vae = load_vae(root / run.vae_folder)
     (root / run.name).mkdir(exist_ok=True)
     save_pipeline(
         pipeline,

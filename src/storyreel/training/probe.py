@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from storyreel.data.clips import CHARACTERS, PLACES, clip_numbers, read_clip
 from storyreel.errors import TrainingError
 from storyreel.evaluation.probe import PROBE_FRAMES, Probe, probe_loss
-from storyreel.models.vae import decode_whole, posterior
+from storyreel.models.vae import decode_whole, load_vae, posterior
 from storyreel.training.config import ProbeRun
 from storyreel.training.loop import Clock, Report, train_steps
 from storyreel.training.optimiser import MasterAdamW
@@ -58,7 +58,7 @@ def train_probe(
     torch.manual_seed(run.seed)
     probe = Probe(PLACES, CHARACTERS, run.width)
     nn.Module.to(probe, device)
-    vae = AutoencoderKLCogVideoX.from_pretrained(root / run.vae_folder)
+    vae = load_vae(root / run.vae_folder)
     nn.Module.to(vae.eval(), device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     optimiser = MasterAdamW(probe.named_parameters(), run.optimiser)
     segments = LabelledSegments(tuple(root / name for name in run.clips_folders), run.seed)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLCogVideoX
 from torch import nn
 
 from storyreel.data.clips import clip_numbers
 from storyreel.data.latent_clips import encode_clips
 from storyreel.data.toon_clips import draw_clips
+from storyreel.models.vae import load_vae
 from storyreel.training.config import DiffusionRun, DrawRun, EncodeRun, PackRun, PlanRun, Run, SingleRun, VAERun
 from storyreel.training.curves import plot_log
 from storyreel.training.loop import Clock, Report, silent
@@ -74,7 +74,7 @@ def _run_single(
 
 
 def _encode(recipe: EncodeRun, root: Path, device: torch.device, workers: int, report: Report) -> None:
-    vae = AutoencoderKLCogVideoX.from_pretrained(root / recipe.vae_folder)
+    vae = load_vae(root / recipe.vae_folder)
     nn.Module.to(vae.eval(), device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     total = len(clip_numbers(root / recipe.clips_folder))
     encode_clips(

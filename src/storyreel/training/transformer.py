@@ -6,7 +6,6 @@ import itertools
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLCogVideoX
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
@@ -16,6 +15,7 @@ from storyreel.mixers.ttt import TTTLayer
 from storyreel.models.state_dict import load_cogvideox
 from storyreel.models.text import build_text_encoder, build_tokenizer, encode_ids, tokenize
 from storyreel.models.transformer import StoryreelTransformer3DModel
+from storyreel.models.vae import load_vae
 from storyreel.sampling.pipeline import StoryreelPipeline, load_pipeline, save_pipeline
 from storyreel.sampling.schedulers import build_scheduler
 from storyreel.toons.vocabulary import words
@@ -109,7 +109,7 @@ def _save_model(
 ) -> None:
     fresh = StoryreelTransformer3DModel(**run.transformer)  # the trained one may be compiled
     fresh.load_state_dict(transformer.state_dict())
-    vae = AutoencoderKLCogVideoX.from_pretrained(root / run.vae_folder)
+    vae = load_vae(root / run.vae_folder)
     scheduler = build_scheduler("ddim", **run.scheduler)
     save_pipeline(
         StoryreelPipeline(tokenizer, text_encoder, fresh, vae, scheduler),

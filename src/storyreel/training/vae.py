@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from storyreel.data.clips import clip_numbers, read_clip
 from storyreel.errors import TrainingError
 from storyreel.geometry import Compression, PixelShape
-from storyreel.models.vae import decode_whole, posterior, set_normalisation
+from storyreel.models.vae import decode_whole, load_vae, posterior, set_normalisation
 from storyreel.training.config import VAERun
 from storyreel.training.graph import TrainingStep
 from storyreel.training.loop import Clock, Report, train_steps
@@ -137,4 +137,4 @@ def build_vae(run: VAERun, root: Path) -> AutoencoderKLCogVideoX:
     """A new autoencoder, or the one of an earlier run (`run.init`) to go on with."""
     if run.init is None:
         return AutoencoderKLCogVideoX(**run.vae)
-    return AutoencoderKLCogVideoX.from_pretrained(root / run.init)
+    return load_vae(root / run.init)
