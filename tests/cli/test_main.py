@@ -136,7 +136,8 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
 
 def test_ctrl_c_during_work_exits_with_130(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from storyreel.cli import main as entry\n"
+        "import signal, sys, time; from storyreel.cli import main as entry\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a parent in the background ignores it
         "def run(options): print('at work', flush=True); time.sleep(60)\n"
         "old = entry.COMMANDS['doctor']\n"
         "entry.COMMANDS['doctor'] = entry.Command(old.options, run, 'Go on so.')\n"
