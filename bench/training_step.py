@@ -14,11 +14,10 @@ import time
 import torch
 
 from storyreel.models.transformer import StoryreelTransformer3DModel
-from storyreel.recipes.demo import HEIGHT, MAX_TEXT_TOKENS, TRANSFORMER, WIDTH
-from storyreel.training.config import OptimiserConfig
+from storyreel.recipes.demo import HEIGHT, MAX_TEXT_TOKENS, TRANSFORMER, WIDTH, stage_3s
 from storyreel.training.diffusion import add_noise, per_latent, weighted_error
 from storyreel.training.graph import TrainingStep
-from storyreel.training.optimiser import MasterAdamW
+from storyreel.training.optimiser import MasterOptimiser
 from storyreel.training.transformer import prepare_for_gpu
 
 
@@ -38,7 +37,7 @@ def main() -> None:
     if device.type == "cuda":
         prepare_for_gpu(transformer, compile_blocks=options.mixer == "local")
     layout = transformer.layout_for(options.seconds, HEIGHT, WIDTH, MAX_TEXT_TOKENS)
-    optimiser = MasterAdamW(transformer.named_parameters(), OptimiserConfig())
+    optimiser = MasterOptimiser(transformer.named_parameters(), stage_3s().optimiser)
 
     def diffuse(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         noisy, target = add_noise(inputs["latents"], inputs["noise"], inputs["alpha_bar"])
@@ -48,7 +47,7 @@ def main() -> None:
         return {"loss": loss}
 
     step = TrainingStep(diffuse, list(transformer.parameters()), ("text",))
-    shape = (options.batch, layout.latents, 16, HEIGHT // 8, WIDTH // 8)
+    shape = (options.batch, layout.latents, TRANSFORMER["in_channels"], HEIGHT // 8, WIDTH // 8)
     levels = torch.randint(1000, (options.batch, layout.segments), device=device)
     inputs = {
         "latents": torch.randn(shape, device=device, dtype=dtype),

@@ -1,6 +1,7 @@
 """Imports run one way through the packages (docs/architecture.md), and importing storyreel does nothing but import."""
 
 import ast
+import importlib.util
 import pkgutil
 import subprocess
 import sys
@@ -96,12 +97,17 @@ def test_an_import_along_the_arrows_passes(path: str, source: str) -> None:
     assert violations(source, Path(path)) == []
 
 
+# Folders of kernels. `triton.jit` reads the source of its function at import, and triton may not be installed: nothing
+# but the choice of their backend imports the modules in them.
+KERNELS = ("storyreel.ops.ttt.triton_kernels.",)
+
+
 # Runs in a process of its own. What a third-party module does while it is imported is not ours to judge: between that
 # and our frame stands the import machinery.
 GUARD = """
 import importlib, sys
 
-folder, *names = sys.argv[1:]
+folder, kernels, *names = sys.argv[1:]
 watched = ("open", "os.mkdir", "os.remove", "os.rename", "subprocess.Popen", "socket.connect", "socket.getaddrinfo")
 seen = []
 
@@ -118,19 +124,35 @@ for name in names:
     importlib.import_module(name)
 if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
     seen.append("CUDA was started")
+seen += [f"{name} was imported" for name in sys.modules if kernels and name.startswith(tuple(kernels.split()))]
 sys.exit("\\n".join(seen) or 0)
 """
 
 
-def import_guarded(folder: Path, names: list[str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", GUARD, str(folder), *names]
+def import_guarded(folder: Path, names: list[str], kernels: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", GUARD, str(folder), " ".join(kernels), *names]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
 
 
 def test_importing_storyreel_touches_no_file_network_or_gpu() -> None:
-    names = sorted(module.name for module in pkgutil.walk_packages(storyreel.__path__, "storyreel."))
+    walked = sorted(module.name for module in pkgutil.walk_packages(storyreel.__path__, "storyreel."))
+    names = [name for name in walked if not name.startswith(KERNELS)]
     assert "storyreel.geometry" in names
-    finished = import_guarded(SOURCE, names)
+    assert len(names) < len(walked), "KERNELS names no module"
+    finished = import_guarded(SOURCE, names, KERNELS)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
+def test_an_imported_kernel_is_caught() -> None:
+    finished = import_guarded(SOURCE, ["storyreel.ops.ttt.triton_kernels.pieces"], KERNELS)
+    assert finished.returncode == 1
+    assert "triton_kernels.pieces was imported" in finished.stderr
+
+
+def test_the_ttt_op_does_not_import_triton() -> None:
+    code = "import sys, storyreel.ops.ttt; sys.exit('triton was imported' if 'triton' in sys.modules else 0)"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
 
 

@@ -24,6 +24,11 @@ from storyreel.errors import OutputError
         (["evaluate", "--clips", "0"], "--clips is 0, but it must be 1 or more"),
         (["train", "demo-3s", "--minutes", "0"], "--minutes is 0.0, but it must be more than 0"),
         (["train", "demo-3s", "--anneal"], "Add --minutes 10."),
+        (["train", "demo-3s", "--gpus", "0"], "--gpus is 0, but it must be at least 1"),
+        (
+            ["train", "demo-3s", "--gpus", "2", "--device", "cpu"],
+            "--device is cpu, but --gpus is 2. Give one of the two",
+        ),
         (["train", "demo-clips-3s", "--workers", "0"], "--workers is 0, but it must be at least 1"),
         (["train", "demo-clips-3s", "--out", "/dev/null"], "--out /dev/null cannot be a folder for runs: File exists"),
         (["train", "demo-clips-3s", "--out", "/proc/runs"], "--out /proc/runs cannot be a folder for runs: No such"),

@@ -1,8 +1,10 @@
+import copy
+
 import pytest
 import torch
 from diffusers import AutoencoderKLCogVideoX
 
-from storyreel.models.vae import decode_stream, encode
+from storyreel.models.vae import decode_stream, encode, lighten
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +65,14 @@ def test_runs_in_the_dtype_of_the_vae(vae):
     chunk = next(decode_stream(half, torch.randn(1, 4, 3, 2, 3)))
     assert chunk.dtype == torch.bfloat16
     assert not chunk.requires_grad
+
+
+@pytest.mark.parametrize("latents", [1, 2, 3, 5])
+def test_lightened_equals_diffusers(vae, latents):
+    z = torch.randn(2, 4, latents, 2, 3, generator=torch.Generator().manual_seed(latents))
+    light = lighten(copy.deepcopy(vae)).double()
+    exact = copy.deepcopy(vae).double()
+    with torch.no_grad():
+        given, expected = light.decode(z.double()).sample, exact.decode(z.double()).sample
+    torch.testing.assert_close(given, expected, rtol=1e-9, atol=1e-9)
+    assert light.state_dict().keys() == exact.state_dict().keys()

@@ -310,6 +310,7 @@ def test_impossible_problems_are_refused(wrong):
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile raises one about torch's own code
 @pytest.mark.parametrize(("memory", "backend"), [*itertools.product(MEMORIES, ("dual", "dual_compiled"))])
 def test_on_a_gpu(memory, backend):
     tensors = draw(memory, tokens=100, heads=2, width=64, hidden=256, dtype=torch.bfloat16)

@@ -7,14 +7,14 @@ from torch import nn
 from storyreel.errors import TrainingError
 from storyreel.training.config import DrawRun, OptimiserConfig
 from storyreel.training.loop import Clock, silent, train_steps
-from storyreel.training.optimiser import MasterAdamW
+from storyreel.training.optimiser import MasterOptimiser
 
 RUN = DrawRun("any", None)
 
 
 def start(tmp_path, one_step, minutes=None, steps=5):
     layer = nn.Linear(2, 2)
-    optimiser = MasterAdamW(layer.named_parameters(), OptimiserConfig())
+    optimiser = MasterOptimiser(layer.named_parameters(), OptimiserConfig())
 
     def whole_step(step):
         layer(torch.ones(1, 2)).sum().backward()

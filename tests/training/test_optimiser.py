@@ -5,7 +5,7 @@ from torch import nn
 from storyreel.errors import WeightsError
 from storyreel.training.checkpoint import load_checkpoint, save_checkpoint
 from storyreel.training.config import OptimiserConfig
-from storyreel.training.optimiser import MasterAdamW, learning_rate_factor
+from storyreel.training.optimiser import MasterOptimiser, learning_rate_factor
 
 CONFIG = OptimiserConfig(learning_rate=1e-2, warmup_steps=1, schedule="constant", clip=1e9, ema_decay=0.9)
 
@@ -23,7 +23,7 @@ def backward(model, step):
 
 def test_float32_masters_step_like_torch_adamw():
     ours, theirs = make_model(), make_model()
-    optimiser = MasterAdamW(ours.named_parameters(), CONFIG)
+    optimiser = MasterOptimiser(ours.named_parameters(), CONFIG)
     decayed = [p for p in theirs.parameters() if p.ndim >= 2]
     rest = [p for p in theirs.parameters() if p.ndim < 2]
     adamw = torch.optim.AdamW(
@@ -40,7 +40,7 @@ def test_float32_masters_step_like_torch_adamw():
 
 def test_small_steps_are_not_lost_in_bfloat16():
     model = make_model(torch.bfloat16)
-    optimiser = MasterAdamW(model.named_parameters(), OptimiserConfig(learning_rate=1e-5, warmup_steps=1))
+    optimiser = MasterOptimiser(model.named_parameters(), OptimiserConfig(learning_rate=1e-5, warmup_steps=1))
     before = [master.clone() for master in optimiser.masters]
     for step in range(3):
         backward(model, step)
@@ -53,7 +53,7 @@ def test_small_steps_are_not_lost_in_bfloat16():
 
 def test_gradient_is_clipped_to_its_norm():
     model = make_model()
-    optimiser = MasterAdamW(model.named_parameters(), OptimiserConfig(clip=0.1))
+    optimiser = MasterOptimiser(model.named_parameters(), OptimiserConfig(clip=0.1))
     backward(model, 0)
     norm = optimiser.step(0.0)
     assert norm > 0.1
@@ -70,7 +70,7 @@ def test_pretrained_weights_can_learn_more_slowly():
     torch.manual_seed(0)
     model = nn.ModuleDict({"blocks": Block()})
     config = OptimiserConfig(learning_rate=1e-2, pretrained_learning_rate=1e-3, warmup_steps=1, weight_decay=0.0)
-    optimiser = MasterAdamW(model.named_parameters(), config)
+    optimiser = MasterOptimiser(model.named_parameters(), config)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for p in model.parameters():
         p.grad = torch.ones_like(p)
@@ -81,7 +81,7 @@ def test_pretrained_weights_can_learn_more_slowly():
 
 def test_average_follows_and_can_be_used():
     model = make_model()
-    optimiser = MasterAdamW(model.named_parameters(), CONFIG)
+    optimiser = MasterOptimiser(model.named_parameters(), CONFIG)
     expected = [m.clone() for m in optimiser.masters]
     for step in range(4):
         backward(model, step)
@@ -95,15 +95,15 @@ def test_average_follows_and_can_be_used():
 
 def test_resumed_run_equals_unbroken(tmp_path):
     whole, part = make_model(), make_model()
-    unbroken = MasterAdamW(whole.named_parameters(), CONFIG)
-    first = MasterAdamW(part.named_parameters(), CONFIG)
+    unbroken = MasterOptimiser(whole.named_parameters(), CONFIG)
+    first = MasterOptimiser(part.named_parameters(), CONFIG)
     for step in range(3):
         for model, optimiser in ((whole, unbroken), (part, first)):
             backward(model, step)
             optimiser.step(0.0)
     save_checkpoint(tmp_path, first, "run")
     fresh = make_model()
-    second = MasterAdamW(fresh.named_parameters(), CONFIG)
+    second = MasterOptimiser(fresh.named_parameters(), CONFIG)
     assert load_checkpoint(tmp_path, second, "run")
     assert second.steps == 3
     for step in range(3, 6):
@@ -117,7 +117,7 @@ def test_resumed_run_equals_unbroken(tmp_path):
 
 
 def test_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
-    optimiser = MasterAdamW(make_model().named_parameters(), CONFIG)
+    optimiser = MasterOptimiser(make_model().named_parameters(), CONFIG)
     assert not load_checkpoint(tmp_path, optimiser, "run")
     save_checkpoint(tmp_path, optimiser, "run")
     with pytest.raises(WeightsError, match="another configuration"):

@@ -6,6 +6,7 @@ factor); `latents_0003.json` beside it holds the clips' numbers, texts and label
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -53,13 +54,21 @@ def encode_clips(
     batch: int = 8,
     workers: int = 4,
     on_clip: Callable[[], None] = lambda: None,
+    part: int = 0,
+    parts: int = 1,
+    when_listed: Callable[[], None] = lambda: None,
 ) -> int:
-    """Encodes every complete clip that `out` does not hold yet; returns how many it encoded."""
+    """Encodes every complete clip that `out` does not hold yet; returns how many it encoded.
+
+    Several processes share the work: process `part` of `parts` takes every parts-th clip and shard number. It calls
+    `when_listed`, which must wait for all of them, when it knows what is missing and before it writes.
+    """
     out.mkdir(parents=True, exist_ok=True)
     shards = _shard_records(out)
     done = {record["number"] for records in shards.values() for record in records}
-    numbers = [number for number in clip_numbers(clips_folder) if number not in done]
+    numbers = [number for number in clip_numbers(clips_folder) if number not in done][part::parts]
     first = 1 + max(shards, default=-1)
+    when_listed()
     loader = DataLoader(
         DrawnClips(clips_folder, numbers),
         batch_size=None,
@@ -67,7 +76,7 @@ def encode_clips(
         prefetch_factor=2 * batch if workers else None,
     )
     clips = iter(loader)
-    for shard, start in enumerate(range(0, len(numbers), SHARD_CLIPS), start=first):
+    for shard, start in zip(itertools.count(first + part, parts), range(0, len(numbers), SHARD_CLIPS), strict=False):
         latents, records = [], []
         size = min(SHARD_CLIPS, len(numbers) - start)
         for group in range(0, size, batch):

@@ -10,11 +10,12 @@ Shapes: B batch, C latent channels, F latent frames, N video frames = 4 (F - 1) 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX, CogVideoXSpatialNorm3D
 from torch import Tensor
 
 from storyreel.errors import WeightsError
@@ -25,7 +26,42 @@ def load_vae(folder: Path) -> AutoencoderKLCogVideoX:
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder} holds no autoencoder. Run the recipe that trains it first.")
     # Without accelerate, diffusers loads no other way, and says so unless told.
-    return AutoencoderKLCogVideoX.from_pretrained(folder, low_cpu_mem_usage=False)
+    return lighten(AutoencoderKLCogVideoX.from_pretrained(folder, low_cpu_mem_usage=False))
+
+
+def lighten(vae: AutoencoderKLCogVideoX) -> AutoencoderKLCogVideoX:
+    """Same function, parameters and names, less work: the decoder's norms project latents before they enlarge them.
+
+    diffusers repeats the latents to the size of the video first, then applies a convolution of one pixel to all of them
+    (twice a norm) and keeps a copy for a cache that such a convolution does not need.
+    """
+    for module in vae.modules():
+        if isinstance(module, CogVideoXSpatialNorm3D):
+            # As diffusers' own does, it returns a pair; the annotation there says one tensor.
+            module.forward = functools.partial(_spatial_norm, module)  # pyright: ignore[reportAttributeAccessIssue]
+    return vae
+
+
+def _spatial_norm(
+    norm: CogVideoXSpatialNorm3D, f: Tensor, zq: Tensor, conv_cache: object = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    scale, shift = (_enlarge(project.conv(zq), f.shape[-3:]) for project in (norm.conv_y, norm.conv_b))
+    return torch.addcmul(shift, norm.norm_layer(f), scale), {}
+
+
+def _enlarge(x: Tensor, size: torch.Size) -> Tensor:
+    """Nearest neighbours; the first of an odd number of frames stands for itself alone."""
+    if size[0] > 1 and size[0] % 2 == 1:
+        first, rest = x[:, :, :1], x[:, :, 1:]
+        return torch.cat([_repeat(first, (1, *size[1:])), _repeat(rest, (size[0] - 1, *size[1:]))], dim=2)
+    return _repeat(x, tuple(size))
+
+
+def _repeat(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Every value so many times along time, height and width; F.interpolate takes longer, its gradient much longer."""
+    t, h, w = (to // of for to, of in zip(size, x.shape[-3:], strict=True))
+    spread = x[:, :, :, None, :, None, :, None].expand(-1, -1, -1, t, -1, h, -1, w)
+    return spread.reshape(*x.shape[:2], *size)
 
 
 @torch.no_grad()

@@ -10,13 +10,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from storyreel.errors import WeightsError
-from storyreel.training.optimiser import MasterAdamW
+from storyreel.training.optimiser import MasterOptimiser
 
 STATE_FILE = "state.safetensors"
 POSITION_FILE = "position.json"
 
 
-def save_checkpoint(folder: Path, optimiser: MasterAdamW, fingerprint: str) -> None:
+def save_checkpoint(folder: Path, optimiser: MasterOptimiser, fingerprint: str) -> None:
     """Writes the optimiser's state after its last step. A kill at any moment leaves the old or the new checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"state_{optimiser.steps:07d}.safetensors"
@@ -32,7 +32,7 @@ def save_checkpoint(folder: Path, optimiser: MasterAdamW, fingerprint: str) -> N
             old.unlink()
 
 
-def load_checkpoint(folder: Path, optimiser: MasterAdamW, fingerprint: str) -> bool:
+def load_checkpoint(folder: Path, optimiser: MasterOptimiser, fingerprint: str) -> bool:
     """Restores a run in place; False where there is no checkpoint.
 
     WeightsError where the checkpoint is another configuration's, or damaged.

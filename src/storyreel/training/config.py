@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from storyreel.data.clip_config import ClipConfig
+from storyreel.errors import TrainingError, refusal
 
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """AdamW with fp32 masters, warm-up, a schedule, clipping and an exponential moving average of the weights.
+    """AdamW or Muon with fp32 masters, warm-up, a schedule, clipping and an exponential moving average of the weights.
 
-    `pretrained_learning_rate` is that of everything outside the mixers, None for the same.
+    `pretrained_learning_rate` is that of everything outside the mixers, None for the same. `matrices` says what moves
+    the hidden matrices (training/muon.py); everything else is AdamW's.
     """
 
     learning_rate: float = 1e-4
@@ -23,6 +26,7 @@ class OptimiserConfig:
     weight_decay: float = 1e-4
     clip: float = 0.1
     ema_decay: float = 0.999
+    matrices: Literal["adamw", "muon"] = "adamw"
 
 
 @dataclass(frozen=True)
@@ -135,3 +139,15 @@ class PlanRun:
 
 
 Run = SingleRun | PlanRun
+
+
+def check_batches(run: Run, processes: int) -> None:
+    """TrainingError where a batch, which is that of all processes together, does not divide among them."""
+    runs = [single for single, _ in run.runs] if isinstance(run, PlanRun) else [run]
+    batches = {single.name: single.batch for single in runs if isinstance(single, VAERun | DiffusionRun | ProbeRun)}
+    common = math.gcd(*batches.values())
+    for name, batch in batches.items():
+        if batch % processes:
+            fitting = max(n for n in range(1, processes) if common % n == 0)
+            limit = f"it must be a multiple of the {processes} processes that share it, one a GPU"
+            raise TrainingError(refusal(f"the batch of {name}", batch, limit, f"Try --gpus {fitting}"))

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from storyreel.training import parallel
+
 WARM_UP_STEPS = 3
 
 
@@ -41,7 +43,9 @@ class GraphedStep:
         torch.cuda.current_stream().wait_stream(side)
         _clear(cleared)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # The thread by which NCCL looks after its own work must not end the capture.
+        mode = "global" if parallel.size() == 1 else "thread_local"
+        with torch.cuda.graph(self.graph, capture_error_mode=mode):
             self.outputs = step(self.inputs)
 
     def __call__(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

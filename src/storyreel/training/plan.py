@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from storyreel.data.clips import clip_numbers
 from storyreel.data.toon_clips import draw_clips
 from storyreel.errors import TrainingError
+from storyreel.training import parallel
 from storyreel.training.config import DrawRun, EncodeRun, PackRun, PlanRun, SingleRun
 from storyreel.training.loop import fingerprint
 
@@ -30,7 +32,8 @@ def run_plan(
 ) -> None:
     """Runs what ROOT/NAME/done.json does not list yet; `run_one` gets a run and its minutes, None for no limit.
 
-    minutes: of the whole plan, None to give every run all its steps. TrainingError where drawing fails.
+    minutes: of the whole plan, None to give every run all its steps. TrainingError where drawing fails. Of several
+    processes the first draws, and writes what is done.
     """
     done_path = root / plan.name / DONE_FILE
     done_path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,17 +41,32 @@ def run_plan(
     todo = [(run, share) for run, share in plan.runs if fingerprint(run) not in done]
     if not todo:
         return
+    parallel.barrier()
+    with _drawn_beside(plan, root, workers) as drawing:
+        if drawing:
+            _wait_for_first_clips(todo[0][0], plan, root, drawing)
+        for run, share in todo:
+            if drawing and isinstance(run, EncodeRun | PackRun):
+                _wait(drawing)
+            parallel.barrier()
+            run_one(run, minutes * share if minutes is not None and share else None)
+            done.append(fingerprint(run))
+            if parallel.is_first():
+                _write(done_path, done)
+        if drawing:
+            _wait(drawing)
+
+
+@contextmanager
+def _drawn_beside(plan: PlanRun, root: Path, workers: int) -> Iterator[BaseProcess | None]:
+    """The process that draws the plan's clips, which belongs to the first process; None in the others."""
+    if not parallel.is_first():
+        yield None
+        return
     drawing = get_context("spawn").Process(target=_draw, args=(plan.drawn, root, workers))
     drawing.start()
     try:
-        _wait_for_first_clips(plan, root, drawing)
-        for run, share in todo:
-            if isinstance(run, EncodeRun | PackRun):
-                _wait(drawing)
-            run_one(run, minutes * share if minutes is not None and share else None)
-            done.append(fingerprint(run))
-            _write(done_path, done)
-        _wait(drawing)
+        yield drawing
     finally:
         drawing.terminate()
 
@@ -58,11 +76,15 @@ def _draw(drawn: tuple[DrawRun, ...], root: Path, workers: int) -> None:
         draw_clips(run.clips, root / run.name, workers=workers)
 
 
-def _wait_for_first_clips(plan: PlanRun, root: Path, drawing: BaseProcess) -> None:
-    """Until every folder of clips has a few, or drawing is over."""
-    for run in plan.drawn:
-        enough = min(FIRST_CLIPS, run.clips.count)
-        while drawing.is_alive() and len(clip_numbers(root / run.name)) < enough:
+def _wait_for_first_clips(run: SingleRun, plan: PlanRun, root: Path, drawing: BaseProcess) -> None:
+    """Until there are a few of the clips that `run` reads, or drawing is over."""
+    for drawn in plan.drawn:
+        enough = min(FIRST_CLIPS, drawn.clips.count)
+        while (
+            drawn.name in getattr(run, "clips_folders", ())
+            and drawing.is_alive()
+            and len(clip_numbers(root / drawn.name)) < enough
+        ):
             time.sleep(0.2)
     if not drawing.is_alive():
         _wait(drawing)

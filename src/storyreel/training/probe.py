@@ -1,4 +1,4 @@
-"""Training of the probe (evaluation/probe.py) on drawn clips, half of the time as the VAE gives them back."""
+"""Training of the probe (evaluation/probe.py) on drawn clips, some of them as the VAE gives them back."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from storyreel.data.clips import CHARACTERS, PLACES, clip_numbers, read_clip
 from storyreel.errors import TrainingError
 from storyreel.evaluation.probe import PROBE_FRAMES, Probe, probe_loss
 from storyreel.models.vae import decode_whole, load_vae, posterior
+from storyreel.training import parallel
 from storyreel.training.config import ProbeRun
 from storyreel.training.loop import Clock, Report, train_steps
-from storyreel.training.optimiser import MasterAdamW
+from storyreel.training.optimiser import MasterOptimiser
 
 HELD_OUT_SHARE = 20
 
@@ -60,13 +61,14 @@ def train_probe(
     nn.Module.to(probe, device)
     vae = load_vae(root / run.vae_folder)
     nn.Module.to(vae.eval(), device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    optimiser = MasterAdamW(probe.named_parameters(), run.optimiser)
-    segments = LabelledSegments(tuple(root / name for name in run.clips_folders), run.seed)
-    batches = iter(DataLoader(segments, batch_size=run.batch, num_workers=workers))
+    optimiser = MasterOptimiser(probe.named_parameters(), run.optimiser)
+    seed = parallel.own_seed(run.seed)
+    segments = LabelledSegments(tuple(root / name for name in run.clips_folders), seed)
+    batches = iter(DataLoader(segments, batch_size=run.batch // parallel.size(), num_workers=workers))
 
     def one_step(step: int) -> dict[str, Tensor]:
         frames, places, characters = (x.to(device) for x in next(batches))
-        generator = torch.Generator(device).manual_seed(run.seed * 1_000_003 + step)
+        generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
         shown = augmented(vae, frames, generator)
         logits = probe(shown)
         loss = probe_loss(logits, places, characters)
@@ -77,6 +79,8 @@ def train_probe(
         return {"loss": loss.detach(), "place": right[0], "characters": right[1]}
 
     train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
+    if not parallel.is_first():
+        return
     optimiser.use_average()
     probe.save_pretrained(root / run.name / "probe")
 
@@ -85,18 +89,18 @@ def train_probe(
 def augmented(vae: AutoencoderKLCogVideoX, frames: Tensor, generator: torch.Generator) -> Tensor:
     """PROBE_FRAMES frames of each segment uint8 `[B, 48, H, W, 3]`, float32 `[B, 8, 3, H, W]`.
 
-    The first half of the batch as drawn, the second through the VAE in windows of 9; all with noise and another
+    Three quarters of the batch as drawn, the last through the VAE in windows of 9; all with noise and another
     brightness.
     """
     batch, count = frames.shape[:2]
-    half = batch // 2
+    drawn = batch - batch // 4
     window = frames[
-        half:, (start := int(torch.randint(count - 8, (), generator=generator, device=frames.device))) : start + 9
+        drawn:, (start := int(torch.randint(count - 8, (), generator=generator, device=frames.device))) : start + 9
     ]
     pixels = window.permute(0, 4, 1, 2, 3).to(vae.dtype) / 127.5 - 1
     made = decode_whole(vae, posterior(vae, pixels)[0]).float()[:, :, 1:].transpose(1, 2)
     spread = torch.linspace(0, count - 1, PROBE_FRAMES, device=frames.device).long()
-    plain = frames[:half, spread].permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+    plain = frames[:drawn, spread].permute(0, 1, 4, 2, 3).float() / 127.5 - 1
     shown = torch.cat([plain, made.clamp(-1, 1)])
     strength = torch.rand(batch, 1, 1, 1, 1, generator=generator, device=frames.device) * 0.1
     gain = 1 + 0.1 * torch.randn(batch, 1, 1, 1, 1, generator=generator, device=frames.device)

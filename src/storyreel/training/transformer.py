@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from storyreel.data.latent_clips import LatentClips, batch_indices
+from storyreel.errors import KernelUnavailable
 from storyreel.geometry import TokenLayout
-from storyreel.mixers.ttt import TTTLayer
+from storyreel.mixers.ttt import TTTMLP, TTTLayer
 from storyreel.models.state_dict import load_cogvideox
 from storyreel.models.text import build_text_encoder, build_tokenizer, encode_ids, tokenize
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.models.vae import load_vae
+from storyreel.ops.ttt import resolve_backend
 from storyreel.sampling.pipeline import StoryreelPipeline, load_pipeline, save_pipeline
 from storyreel.sampling.schedulers import build_scheduler
 from storyreel.toons.vocabulary import words
+from storyreel.training import parallel
 from storyreel.training.config import DiffusionRun
 from storyreel.training.diffusion import add_noise, draw_noise_levels, per_latent, weighted_error
 from storyreel.training.graph import TrainingStep
 from storyreel.training.loop import Clock, Report, train_steps
-from storyreel.training.optimiser import MasterAdamW
+from storyreel.training.optimiser import MasterOptimiser
 
 
 class Batches:
-    """Batches on the device, each a function of the run's seed and the step's number alone."""
+    """Batches on the device, each a function of the run's seed and the step's number alone.
+
+    Every process draws for the whole batch and takes its rows, so that any number of processes takes the same steps.
+    """
 
     def __init__(
         self,
@@ -47,25 +55,33 @@ class Batches:
         self.alpha_bar = build_scheduler("ddim", **run.scheduler).alphas_cumprod.float().to(device)
 
     def at(self, step: int, indices: Tensor, dtype: torch.dtype) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Inputs of the diffusion step, and ids and mask `[B * S, L]` of its texts (some dropped)."""
+        """Inputs of the diffusion step, and ids and mask `[B * S, L]` of its texts (some dropped), of this process.
+
+        `indices` are of the whole batch. `share` is what the mean error of these rows counts in the mean over
+        processes: 1 but for rows with less or more weight than others.
+        """
         run = self.run
+        rows = parallel.rows(run.batch)
         generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
         levels, weights = draw_noise_levels(
             run.batch, self.layout.segments, len(self.alpha_bar), run.clean_prefix_share, generator
         )
         dropped = (torch.rand(run.batch, generator=generator) < run.text_dropout).to(self.device)[:, None, None]
         on_device = torch.Generator(self.device).manual_seed(run.seed * 1_000_003 + step)
-        indices = indices.to(self.device)
-        latents = self.latents[indices].to(dtype)
+        noise = torch.randn((run.batch, *self.latents.shape[1:]), generator=on_device, device=self.device, dtype=dtype)
+        weights = per_latent(weights, self.layout)
+        share = weights[rows].sum() * parallel.size() / weights.sum()
+        indices, dropped = indices[rows].to(self.device), dropped[rows]
         ids = torch.where(dropped, self.empty_ids, self.ids[indices]).flatten(0, 1)
         mask = torch.where(dropped, self.empty_mask, self.mask[indices]).flatten(0, 1)
-        levels = levels.to(self.device)
+        levels = levels[rows].to(self.device)
         inputs = {
-            "latents": latents,
-            "noise": torch.randn(latents.shape, generator=on_device, device=self.device, dtype=dtype),
+            "latents": self.latents[indices].to(dtype),
+            "noise": noise[rows],
             "levels": levels,
             "alpha_bar": per_latent(self.alpha_bar[levels], self.layout),
-            "weights": per_latent(weights.to(self.device), self.layout),
+            "weights": weights[rows].to(self.device),
+            "share": share.to(self.device),
         }
         return inputs, ids, mask
 
@@ -83,7 +99,7 @@ def train_diffusion(run: DiffusionRun, root: Path, *, device: torch.device, cloc
     clips = LatentClips.load(root / run.latents_folder)
     batches = Batches(run, clips, tokenizer, layout, device)
     both = nn.ModuleDict({"text_encoder": text_encoder, "transformer": transformer})
-    optimiser = MasterAdamW(both.named_parameters(), run.optimiser)
+    optimiser = MasterOptimiser(both.named_parameters(), run.optimiser)
     stepper = _Stepper(transformer, text_encoder, layout)
     order: list[Tensor] = []
 
@@ -97,7 +113,8 @@ def train_diffusion(run: DiffusionRun, root: Path, *, device: torch.device, cloc
         train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
     finally:
         optimiser.use_average()
-        _save_model(run, root, tokenizer, text_encoder, transformer)
+        if parallel.is_first():
+            _save_model(run, root, tokenizer, text_encoder, transformer)
 
 
 def _save_model(
@@ -147,13 +164,20 @@ def close_blocks(transformer: StoryreelTransformer3DModel) -> None:
 
 
 def prepare_for_gpu(transformer: StoryreelTransformer3DModel, compile_blocks: bool) -> None:
-    """Compiles what pays: the inner step of the TTT layers always, whole blocks where asked."""
+    """The fastest backend of the TTT layers that this machine has a gradient for; whole blocks compiled where asked."""
     for module in transformer.modules():
         if isinstance(module, TTTLayer):
-            module.backend = "dual_compiled"
+            module.backend = _training_backend(module)
     if compile_blocks:
         for block in transformer.transformer_blocks:
             block.compile(dynamic=False)
+
+
+def _training_backend(layer: TTTLayer[Any]) -> str:
+    if isinstance(layer, TTTMLP):
+        with suppress(KernelUnavailable):
+            return resolve_backend("triton", torch.device("cuda"))
+    return "dual_compiled"
 
 
 class _Stepper:
@@ -178,6 +202,6 @@ class _Stepper:
     def _diffuse(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         noisy, target = add_noise(inputs["latents"], inputs["noise"], inputs["alpha_bar"])
         prediction = self.transformer(noisy, inputs["text"], inputs["levels"], self.layout)
-        loss = weighted_error(prediction, target, inputs["weights"])
+        loss = weighted_error(prediction, target, inputs["weights"]) * inputs["share"]
         loss.backward()
         return {"loss": loss}

@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from storyreel.data.clips import clip_numbers, read_clip
 from storyreel.errors import TrainingError
 from storyreel.geometry import Compression, PixelShape
-from storyreel.models.vae import decode_whole, load_vae, posterior, set_normalisation
+from storyreel.models.vae import decode_whole, lighten, load_vae, posterior, set_normalisation
+from storyreel.training import parallel
 from storyreel.training.config import VAERun
 from storyreel.training.graph import TrainingStep
 from storyreel.training.loop import Clock, Report, train_steps
-from storyreel.training.optimiser import MasterAdamW
+from storyreel.training.optimiser import MasterOptimiser
 
 LIST_EVERY_CLIPS = 64
 WINDOWS_PER_CLIP = 4
@@ -102,10 +103,12 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
     nn.Module.to(vae, device, dtype)
     if run.decoder_only:
         vae.encoder.requires_grad_(False)
-    optimiser = MasterAdamW(vae.named_parameters(), run.optimiser)
+    optimiser = MasterOptimiser(vae.named_parameters(), run.optimiser)
     folders = tuple(root / name for name in run.clips_folders)
-    windows = ClipWindows(folders, run.frames, run.crop, run.seed)
-    batches = iter(DataLoader(windows, batch_size=run.batch, num_workers=workers, pin_memory=device.type == "cuda"))
+    seed = parallel.own_seed(run.seed)
+    windows = ClipWindows(folders, run.frames, run.crop, seed)
+    batch = run.batch // parallel.size()
+    batches = iter(DataLoader(windows, batch_size=batch, num_workers=workers, pin_memory=device.type == "cuda"))
 
     def losses(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         values = vae_losses(vae, inputs["pixels"], inputs["noise"], run)
@@ -117,18 +120,22 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
     def one_step(step: int) -> dict[str, Tensor]:
         frames = next(batches).to(device, non_blocking=True)
         shape = PixelShape(*frames.shape[1:4]).latent(Compression(channels=vae.config["latent_channels"]))
-        size = (run.batch, shape.channels, shape.frames, shape.height, shape.width)
-        generator = torch.Generator(device).manual_seed(run.seed * 1_000_003 + step)
+        size = (batch, shape.channels, shape.frames, shape.height, shape.width)
+        generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
         noise = torch.randn(size, generator=generator, device=device)
         return training_step({"pixels": to_model(frames, dtype).contiguous(), "noise": noise})
 
     with torch.backends.cudnn.flags(enabled=True, benchmark=True):
         train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
+    if not parallel.is_first():
+        return
     vae.float()
     optimiser.use_average()
     if not run.decoder_only:
         with torch.no_grad():
-            seen = [posterior(vae, to_model(next(batches).to(device), torch.float32))[0] for _ in range(8)]
+            seen = [
+                posterior(vae, to_model(next(batches).to(device), torch.float32))[0] for _ in range(8 * parallel.size())
+            ]
         set_normalisation(vae, torch.cat(seen))
     vae.save_pretrained(root / run.name / "vae")
 
@@ -136,5 +143,5 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
 def build_vae(run: VAERun, root: Path) -> AutoencoderKLCogVideoX:
     """A new autoencoder, or the one of an earlier run (`run.init`) to go on with."""
     if run.init is None:
-        return AutoencoderKLCogVideoX(**run.vae)
+        return lighten(AutoencoderKLCogVideoX(**run.vae))
     return load_vae(root / run.init)

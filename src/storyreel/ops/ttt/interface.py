@@ -3,6 +3,8 @@
 Letters: B batch, T tokens, H heads, D head width, F hidden width. The mathematics is in this folder's README.
 """
 
+import os
+from importlib.util import find_spec
 from typing import TypeVar
 
 import torch
@@ -15,7 +17,7 @@ from storyreel.ops.ttt.states import HeadNorm, LinearState, MLPState
 
 __all__ = ["BACKENDS", "HeadNorm", "LinearState", "MLPState", "TTTProblem", "resolve_backend", "ttt_linear", "ttt_mlp"]
 
-BACKENDS = ("reference", "dual", "dual_compiled", "auto")
+BACKENDS = ("reference", "dual", "dual_compiled", "auto", "triton")
 
 State = TypeVar("State", MLPState, LinearState)
 
@@ -65,7 +67,20 @@ def resolve_backend(name: str, device: torch.device) -> str:
         )
     if name == "dual_compiled" and device.type != "cuda":
         raise KernelUnavailable(f'TTT backend "dual_compiled" needs a CUDA GPU; got {device.type}. Try backend="dual".')
+    if name == "triton":
+        _check_triton(device)
     return "dual" if name == "auto" else name
+
+
+def _check_triton(device: torch.device) -> None:
+    # Triton reads the variable when it is imported; its interpreter is for tests.
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise KernelUnavailable(f'TTT backend "triton" needs a CUDA GPU; got {device.type}. Try backend="dual".')
+    if find_spec("triton") is None:
+        raise KernelUnavailable(
+            'TTT backend "triton" needs the package triton, which is not installed. pip install triton, or try '
+            'backend="dual".'
+        )
 
 
 def _run(
@@ -83,6 +98,10 @@ def _run(
     norm = HeadNorm(*(w.to(wide) for w in norm))
     if backend == "reference":
         y, final = reference.ttt(*tokens, state, norm, problem)
+    elif backend == "triton":
+        from storyreel.ops.ttt.triton_kernels import launch
+
+        y, final = launch.ttt(*tokens, state, norm, problem)
     else:
         y, final = dual.ttt(*tokens, state, norm, problem, compiled=backend == "dual_compiled")
     return y.to(q.dtype), type(state)(*final)
