@@ -1,97 +1,170 @@
-"""Milliseconds and memory of one training step of the demo's transformer on random latents, as the trainer runs it.
+"""Milliseconds and memory of a training step of the demo as the trainer runs it, on random latents.
 
-    python bench/training_step.py --seconds 3 --batch 64 --mixer ttt_mlp
+    python bench/training_step.py --seconds 9 --batch 48 --profile
 
-The last line is one JSON object with the device and versions.
+A step is all of it: a batch, text encoder and transformer forward and backward, the optimiser. The model, the batch and
+whether blocks are compiled are those of the recipe for so many seconds unless told otherwise; a batch is what this one
+GPU gets, so on N GPUs the trainer gives each an N-th of the recipe's. The last line is one JSON object with the device
+and versions.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
+from collections.abc import Callable
 
 import torch
+from torch import nn
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
+from storyreel.data.latent_clips import LatentClips
+from storyreel.models.text import build_text_encoder, build_tokenizer
 from storyreel.models.transformer import StoryreelTransformer3DModel
-from storyreel.recipes.demo import HEIGHT, MAX_TEXT_TOKENS, TRANSFORMER, WIDTH, stage_3s
-from storyreel.training.diffusion import add_noise, per_latent, weighted_error
-from storyreel.training.graph import TrainingStep
+from storyreel.recipes import demo
+from storyreel.toons.vocabulary import words
+from storyreel.training.config import DiffusionRun
 from storyreel.training.optimiser import MasterOptimiser
-from storyreel.training.transformer import prepare_for_gpu
+from storyreel.training.transformer import Batches, _Stepper, prepare_for_gpu
+
+PROFILED_STEPS = 3
+KERNELS_SHOWN = 30
+CLIPS = 64
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--mixer", default="ttt_mlp", help="ttt_mlp, ttt_linear or local")
-    parser.add_argument("--layers", type=int, default=TRANSFORMER["num_layers"])
-    parser.add_argument("--steps", type=int, default=10)
-    options = parser.parse_args()
+    options = arguments()
+    run = configured(options)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    torch.manual_seed(0)
-    transformer = StoryreelTransformer3DModel(**(TRANSFORMER | {"mixer": options.mixer, "num_layers": options.layers}))
-    torch.nn.Module.to(transformer, device, dtype)
-    if device.type == "cuda":
-        prepare_for_gpu(transformer, compile_blocks=options.mixer == "local")
-    layout = transformer.layout_for(options.seconds, HEIGHT, WIDTH, MAX_TEXT_TOKENS)
-    optimiser = MasterOptimiser(transformer.named_parameters(), stage_3s().optimiser)
-
-    def diffuse(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        noisy, target = add_noise(inputs["latents"], inputs["noise"], inputs["alpha_bar"])
-        prediction = transformer(noisy, inputs["text"], inputs["levels"], layout)
-        loss = weighted_error(prediction, target, inputs["weights"])
-        loss.backward()
-        return {"loss": loss}
-
-    step = TrainingStep(diffuse, list(transformer.parameters()), ("text",))
-    shape = (options.batch, layout.latents, TRANSFORMER["in_channels"], HEIGHT // 8, WIDTH // 8)
-    levels = torch.randint(1000, (options.batch, layout.segments), device=device)
-    inputs = {
-        "latents": torch.randn(shape, device=device, dtype=dtype),
-        "noise": torch.randn(shape, device=device, dtype=dtype),
-        "levels": levels,
-        "alpha_bar": per_latent(1 - levels / 1000, layout),
-        "weights": torch.ones(options.batch, layout.latents, device=device),
-        "text": torch.randn(
-            options.batch,
-            layout.segments,
-            layout.text_tokens,
-            TRANSFORMER["text_embed_dim"],
-            device=device,
-            dtype=dtype,
-        ),
-    }
+    step = build(run, device)
     start = time.perf_counter()
     for _ in range(2):
-        step(inputs)
-        optimiser.step(0.0)
-    _synchronise(device)
+        values = step()
+    synchronise(device)
     first_seconds, start = time.perf_counter() - start, time.perf_counter()
     for _ in range(options.steps):
-        values = step(inputs)
-        optimiser.step(0.0)
-    _synchronise(device)
+        values = step()
+    submitted = time.perf_counter() - start
+    synchronise(device)
     milliseconds = 1000 * (time.perf_counter() - start) / options.steps
     on_gpu = device.type == "cuda"
-    print(
-        json.dumps(
-            {
-                **vars(options),
-                "milliseconds": round(milliseconds, 1),
-                "first_seconds": round(first_seconds, 1),
-                "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if on_gpu else None,
-                "loss": round(float(values["loss"]), 4),
-                "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-                "torch": torch.__version__,
-            }
-        )
+    busy = show_profile(step, device, milliseconds) if options.profile else None
+    result = {
+        "run": run.name,
+        "seconds": run.seconds,
+        "batch": run.batch,
+        "mixer": run.transformer["mixer"],
+        "layers": run.transformer["num_layers"],
+        "compile": run.compile_blocks,
+        "milliseconds": round(milliseconds, 1),
+        "host_milliseconds": round(1000 * submitted / options.steps, 1),
+        "busy_milliseconds": busy and round(busy, 1),
+        "first_seconds": round(first_seconds, 1),
+        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if on_gpu else None,
+        "loss": round(float(values["loss"]), 4),
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "torch": torch.__version__,
+    }
+    print(json.dumps(result))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=3, help="0 (stills), 3 or 9")
+    parser.add_argument("--mixer", default="ttt_mlp", help="ttt_mlp, ttt_linear or local")
+    parser.add_argument("--batch", type=int, help="default: the recipe's, of all GPUs")
+    parser.add_argument("--layers", type=int, help="default: the recipe's")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="default: as the recipe does")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--profile", action="store_true", help="the dearest kernels, and the GPU's idle share")
+    return parser.parse_args()
+
+
+def configured(options: argparse.Namespace) -> DiffusionRun:
+    """The recipe's run for these seconds and this mixer, with what the options change."""
+    recipes: dict[int, Callable[[], DiffusionRun]] = {0: demo.stills, 3: demo.stage_3s, 9: demo.stage_9s}
+    run = demo.base() if (options.seconds, options.mixer) == (3, "local") else recipes[options.seconds]()
+    layers = options.layers or run.transformer["num_layers"]
+    return dataclasses.replace(
+        run,
+        transformer=run.transformer | {"mixer": options.mixer, "num_layers": layers},
+        batch=options.batch or run.batch,
+        compile_blocks=run.compile_blocks if options.compile is None else options.compile,
     )
 
 
-def _synchronise(device: torch.device) -> None:
+def build(run: DiffusionRun, device: torch.device) -> Callable[[], dict[str, torch.Tensor]]:
+    """A function that takes the next training step, of fresh models on random clips under texts of random words."""
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(words())
+    text_encoder = build_text_encoder(len(tokenizer), **run.text_encoder)
+    transformer = StoryreelTransformer3DModel(**run.transformer)
+    for model in (text_encoder, transformer):
+        nn.Module.to(model.train(), device, dtype)
+    if device.type == "cuda":
+        prepare_for_gpu(transformer, run.compile_blocks)
+    layout = transformer.layout_for(run.seconds, run.height, run.width, run.max_text_tokens)
+    shape = (CLIPS, layout.latents, run.transformer["in_channels"], run.height // 8, run.width // 8)
+    vocabulary = sorted(words())
+    texts = [
+        [" ".join(vocabulary[i] for i in torch.randint(len(vocabulary), (layout.text_tokens // 4,)))] * layout.segments
+        for _ in range(CLIPS)
+    ]
+    batches = Batches(run, LatentClips(torch.randn(shape).to(torch.bfloat16), texts), tokenizer, layout, device)
+    both = nn.ModuleDict({"text_encoder": text_encoder, "transformer": transformer})
+    optimiser = MasterOptimiser(both.named_parameters(), run.optimiser)
+    stepper = _Stepper(transformer, text_encoder, layout)
+
+    def step() -> dict[str, torch.Tensor]:
+        values = stepper(batches.at(optimiser.steps, torch.randint(CLIPS, (run.batch,)), dtype))
+        values["gradient_norm"] = optimiser.step(0.0)
+        return values
+
+    return step
+
+
+def show_profile(step: Callable[[], object], device: torch.device, milliseconds: float) -> float | None:
+    """Prints the dearest kernels and how long the GPU does nothing; returns its busy milliseconds a step.
+
+    milliseconds: of a step without the profiler, which slows the host but no kernel.
+    """
+    on_gpu = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities) as profiler:
+        for _ in range(PROFILED_STEPS):
+            step()
+        synchronise(device)
+    order = f"self_{'device' if on_gpu else 'cpu'}_time_total"
+    averages = profiler.key_averages()
+    print(averages.table(sort_by=order, row_limit=KERNELS_SHOWN, max_name_column_width=90))
+    print(f"(of {PROFILED_STEPS} steps)")
+    if not on_gpu:
+        return None
+    spans = [
+        (event.time_range.start, event.time_range.end)
+        for event in profiler.events()
+        if event.device_type == DeviceType.CUDA and not event.is_user_annotation
+    ]
+    busy = covered(spans) / 1000 / PROFILED_STEPS
+    print(f"GPU busy {busy:.1f} of {milliseconds:.1f} ms a step, idle {max(0.0, 1 - busy / milliseconds):.1%}")
+    print(f"{len(spans) / PROFILED_STEPS:.0f} kernels and copies a step")
+    return busy
+
+
+def covered(spans: list[tuple[float, float]]) -> float:
+    """How much of the line the spans cover, however they overlap."""
+    total, end = 0.0, float("-inf")
+    for start, stop in sorted(spans):
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total
+
+
+def synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
 

@@ -1,7 +1,8 @@
-"""Milliseconds of the TTT-MLP op alone, forward and forward + backward, by backend, with its error beside it.
+"""Milliseconds of the TTT op alone, forward and forward + backward, by backend, with its error beside it.
 
     python bench/ttt_op.py                     the demo's 3 s shape
     python bench/ttt_op.py --shape paper       63 s of the paper's model, one sequence
+    python bench/ttt_op.py --memory linear     TTT-Linear instead of TTT-MLP
     python bench/ttt_op.py --sweep             which launch choices suit the Triton kernels on this GPU
 
 Errors are those of a small shape of the same heads and dtype against float64, as ||x - exact|| / ||exact||, the
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor
 
 from storyreel.errors import KernelUnavailable
-from storyreel.ops.ttt import HeadNorm, MLPState, TTTProblem, ttt_mlp
+from storyreel.ops.ttt import HeadNorm, LinearState, MLPState, TTTProblem, ttt_linear, ttt_mlp
 
 RESULTS = Path(__file__).parent / "results"
 BACKENDS = ["dual", "dual_compiled", "triton"]
@@ -39,6 +40,7 @@ SMALL = {"batch": 2, "heads": 3, "tokens": 5 * 64 + 37, "checkpoint_every": 2}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory", choices=("mlp", "linear"), default="mlp")
     parser.add_argument("--shape", choices=SHAPES, default="demo_3s")
     for name in ("batch", "heads", "tokens", "checkpoint-every"):
         parser.add_argument(f"--{name}", type=int, help="instead of the shape's")
@@ -56,14 +58,20 @@ def main() -> None:
     if path.exists():
         parser.error(f"{path} is there already. Give a --label, or move it away.")
     shape = {n: x if (own := getattr(options, n)) is None else own for n, x in SHAPES[options.shape].items()}
-    facts = {**_versions(device), **shape, "head_width": options.head_width, "mini_batch": options.mini_batch}
+    facts = {
+        **_versions(device),
+        "memory": options.memory,
+        **shape,
+        "head_width": options.head_width,
+        "mini_batch": options.mini_batch,
+    }
     facts["mini_batches"] = -(-shape["tokens"] // options.mini_batch)
     print(json.dumps(facts))
-    op = Op(shape, options.head_width, options.mini_batch, device)
+    op = Op(options.memory, shape, options.head_width, options.mini_batch, device)
     if options.sweep:
         rows = list(_sweep(op, options.repeats))
     else:
-        small = Op(SMALL, options.head_width, options.mini_batch, device)
+        small = Op(options.memory, SMALL, options.head_width, options.mini_batch, device)
         rows = [_measured(op, small, backend, options.repeats) for backend in options.backends]
     line = json.dumps({**facts, "rows": rows})
     RESULTS.mkdir(exist_ok=True)
@@ -76,7 +84,7 @@ def _file_name(parser: argparse.ArgumentParser, options: argparse.Namespace, dev
     """ttt_op_h200_demo_3s.json, and in it every option that says what is measured, if it is not the usual."""
     gpu = torch.cuda.get_device_name().lower().removeprefix("nvidia ") if device.type == "cuda" else "cpu"
     parts = ["ttt_op", gpu, options.shape]
-    for name in ("batch", "heads", "tokens", "checkpoint_every", "head_width", "mini_batch"):
+    for name in ("memory", "batch", "heads", "tokens", "checkpoint_every", "head_width", "mini_batch"):
         if (value := getattr(options, name)) != parser.get_default(name):
             parts.append(f"{name}_{value}")
     if options.sweep:
@@ -91,27 +99,33 @@ def _file_name(parser: argparse.ArgumentParser, options: argparse.Namespace, dev
 class Op:
     """Tensors of one shape, bfloat16 on a GPU and float32 elsewhere, and the op on them."""
 
-    def __init__(self, shape: dict[str, int], width: int, mini_batch: int, device: torch.device) -> None:
+    def __init__(self, memory: str, shape: dict[str, int], width: int, mini_batch: int, device: torch.device) -> None:
         torch.manual_seed(0)
+        self.memory = memory
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         lead, hidden = (shape["batch"], shape["tokens"], shape["heads"]), 4 * width
         self.problem = TTTProblem(mini_batch, checkpoint_every=shape["checkpoint_every"])
         q, k = (torch.nn.functional.normalize(torch.randn(*lead, width, device=device), dim=-1) for _ in "qk")
         v, eta = torch.randn(*lead, width, device=device), torch.rand(*lead, device=device)
-        rows = (shape["batch"], shape["heads"])
-        w1 = torch.randn(*rows, width, hidden, device=device) * width**-0.5
-        w2 = torch.randn(*rows, hidden, width, device=device) * hidden**-0.5
-        b1, b2 = torch.zeros(*rows, hidden, device=device), torch.zeros(*rows, width, device=device)
+        sizes = [(width, hidden), (hidden, width)] if memory == "mlp" else [(width, width)]
+        state: list[Tensor] = []
+        for lines, columns in sizes:
+            rows = (shape["batch"], shape["heads"])
+            state.append(torch.randn(*rows, lines, columns, device=device) * lines**-0.5)
+            state.append(torch.zeros(*rows, columns, device=device))
         norm = (torch.ones(shape["heads"], width, device=device), torch.zeros(shape["heads"], width, device=device))
-        tensors = (q.to(dtype), k.to(dtype), v.to(dtype), eta, w1, b1, w2, b2, *norm)
+        tensors = (q.to(dtype), k.to(dtype), v.to(dtype), eta, *state, *norm)
         self.tensors = tuple(x.requires_grad_() for x in tensors)
         self.dy = torch.randn(*lead, width, device=device, dtype=dtype)
 
     def forward(self, backend: str, tensors: tuple[Tensor, ...] | None = None) -> tuple[Tensor, ...]:
         """y and the final state."""
-        q, k, v, eta, *rest = tensors or self.tensors
-        state, norm = MLPState(*rest[:4]), HeadNorm(*rest[4:])
-        y, final = ttt_mlp(q, k, v, eta, state, norm, problem=self.problem, backend=backend)
+        q, k, v, eta, *state, norm_w, norm_b = tensors or self.tensors
+        given, norm = {"problem": self.problem, "backend": backend}, HeadNorm(norm_w, norm_b)
+        if self.memory == "mlp":
+            y, final = ttt_mlp(q, k, v, eta, MLPState(*state), norm, **given)
+        else:
+            y, final = ttt_linear(q, k, v, eta, LinearState(*state), norm, **given)
         return y, *final
 
     def both(self, backend: str, tensors: tuple[Tensor, ...] | None = None) -> tuple[tuple[Tensor, ...], ...]:
@@ -151,7 +165,14 @@ def _measured(op: Op, small: Op, backend: str, repeats: int) -> dict[str, Any]:
 
 def _sweep(op: Op, repeats: int) -> Iterator[dict[str, Any]]:
     """One kernel's choices at a time, the other's as they are; the backward kernel is timed with the forward one."""
-    from storyreel.ops.ttt.triton_kernels import launch
+    from storyreel.ops.ttt.triton_kernels import linear_launch, mlp_launch
+
+    if op.memory == "mlp":
+        launch, own = mlp_launch, itertools.product((32, 64), (4, 8), (1, 2), (None, 168))
+        choices: list[Any] = [mlp_launch.Tiling(*choice) for choice in own]
+    else:
+        launch, own = linear_launch, itertools.product((4, 8), (None, 208, 168, 128))
+        choices = [linear_launch.Choice(*choice) for choice in own]
 
     def forward() -> object:
         with torch.no_grad():
@@ -160,9 +181,9 @@ def _sweep(op: Op, repeats: int) -> Iterator[dict[str, Any]]:
     kernels = (("FORWARD", "forward_ms", forward), ("BACKWARD", "forward_backward_ms", lambda: op.both("triton")))
     for name, timed, call in kernels:
         usual = getattr(launch, name)
-        for hidden, warps, stages, registers in itertools.product((32, 64), (4, 8), (1, 2), (None, 168)):
-            setattr(launch, name, launch.Tiling(hidden, warps, stages, registers))
-            row: dict[str, Any] = {"kernel": name, **dataclasses.asdict(getattr(launch, name))}
+        for choice in choices:
+            setattr(launch, name, choice)
+            row: dict[str, Any] = {"kernel": name, **dataclasses.asdict(choice)}
             try:
                 row[timed] = _milliseconds(call, repeats)
             except Exception as error:  # a choice that the compiler cannot make is a row, not the end

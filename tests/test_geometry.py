@@ -24,14 +24,15 @@ few_examples = settings(max_examples=60, deadline=None)
 
 @st.composite
 def layouts(draw: st.DrawFn) -> TokenLayout:
-    """Small layouts of every kind: one segment or many, any grid, either direction."""
+    """Small layouts of every kind: a still, one segment or many, any grid, either direction."""
+    per_segment = draw(st.sampled_from([0, 1, 2, 12]))
     layout = TokenLayout(
-        segments=draw(st.integers(1, 6)),
+        segments=draw(st.integers(1, 6)) if per_segment else 1,
         text_tokens=draw(st.integers(1, 9)),
         rows=draw(st.integers(1, 4)),
         columns=draw(st.integers(1, 4)),
         mini_batch=draw(st.sampled_from([1, 4, 64])),
-        latents_per_segment=draw(st.sampled_from([1, 2, 12])),
+        latents_per_segment=per_segment,
     )
     return layout.reversed() if draw(st.booleans()) else layout
 
@@ -64,6 +65,40 @@ def test_demo_geometry(seconds: int, video_tokens: int) -> None:
     layout = TokenLayout.for_video(seconds, height=128, width=192, max_text_tokens=128)
     assert (layout.rows, layout.columns, layout.text_tokens) == (8, 12, 96)
     assert layout.video_tokens == video_tokens
+
+
+def test_a_still_is_one_latent_frame_under_one_text() -> None:
+    still = TokenLayout.for_still(128, 192, mini_batch=64, max_text_tokens=112)
+    assert still == TokenLayout(1, 96, 8, 12, mini_batch=64, latents_per_segment=0)
+    assert (still.seconds, still.latents, still.video_tokens, still.total_tokens) == (0, 1, 96, 192)
+    assert still.window_tokens == 192
+    assert [list(still.latents_of(i)) for i in range(still.segments)] == [[0]]
+    assert still.latents == PixelShape(1, 128, 192).latent().frames
+
+
+@few_examples
+@given(
+    rows=st.integers(1, 8),
+    columns=st.integers(1, 12),
+    patch=st.sampled_from([1, 2]),
+    mini_batch=st.integers(1, 64),
+    limit=st.integers(1, 200),
+)
+def test_a_still_has_the_largest_text_that_divides(
+    rows: int, columns: int, patch: int, mini_batch: int, limit: int
+) -> None:
+    by = Compression(space=16)
+    sides = rows * patch * by.space, columns * patch * by.space
+    dividing = [n for n in range(1, limit + 1) if (rows * columns + n) % mini_batch == 0]
+    if dividing:
+        layout = TokenLayout.for_still(
+            *sides, mini_batch=mini_batch, patch=patch, max_text_tokens=limit, compression=by
+        )
+        assert layout == TokenLayout(1, dividing[-1], rows, columns, mini_batch, 0)
+        assert layout.total_tokens % mini_batch == 0
+    else:
+        with pytest.raises(GeometryError, match=f"{rows * columns} video tokens and 1 texts of 1 to {limit} tokens"):
+            TokenLayout.for_still(*sides, mini_batch=mini_batch, patch=patch, max_text_tokens=limit, compression=by)
 
 
 @pytest.mark.parametrize("seconds", STAGE_SECONDS)
@@ -117,6 +152,8 @@ def test_lengths_that_are_no_whole_segments_are_refused(seconds: int, reason: st
 def test_frame_sizes_that_no_patches_fill_are_refused(height: int, width: int, reason: str) -> None:
     with pytest.raises(GeometryError, match=reason):
         TokenLayout.for_video(3, height, width)
+    with pytest.raises(GeometryError, match=reason):
+        TokenLayout.for_still(height, width)
 
 
 def test_frame_counts_that_the_vae_cannot_make_are_refused() -> None:
@@ -217,7 +254,7 @@ def test_token_facts_agree_with_the_order(layout: TokenLayout) -> None:
     assert (positions[is_text] == -1).all()
     latent, row, column = positions[~is_text].unbind(-1)
     assert torch.equal((latent * layout.rows + row) * layout.columns + column, names[~is_text])
-    assert torch.equal(segment[~is_text], (latent - 1).clamp(min=0) // layout.latents_per_segment)
+    assert torch.equal(segment[~is_text], (latent - 1).clamp(min=0) // max(1, layout.latents_per_segment))
 
 
 @few_examples
@@ -228,7 +265,7 @@ def test_local_windows_cover_every_token(layout: TokenLayout) -> None:
     assert set(windows.flatten().tolist()) == set(range(layout.total_tokens))
     assert torch.equal(torch.bincount(windows.flatten(), minlength=layout.total_tokens), count)
     latent = layout.video_positions()[:, 0]
-    inner = (latent > 0) & (latent < layout.latents - 1) & (latent % layout.latents_per_segment == 0)
+    inner = (latent > 0) & (latent < layout.latents - 1) & (latent % max(1, layout.latents_per_segment) == 0)
     assert torch.equal(count == 2, inner)
     assert torch.equal(count == 1, ~inner)
 

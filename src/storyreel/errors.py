@@ -40,6 +40,10 @@ class TrainingError(StoryreelError):
     """A training run that cannot go on, or lacks what an earlier run should have made."""
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, where it is known what is kept: `str(stopped)` says so, and how to go on."""
+
+
 def refusal(what: str, value: object, limit: str, way_out: str) -> str:
     """One line of the form "WHAT is VALUE, but LIMIT. WAY OUT."
 

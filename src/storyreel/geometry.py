@@ -94,8 +94,9 @@ class TokenLayout:
     """The order of all tokens of a video, and the answers to "where is ...?".
 
     `segments` text-and-video pairs; `text_tokens` text tokens each; the first segment has `latents_per_segment` + 1
-    latent frames, each later one `latents_per_segment`. In a reversed layout the segments run from last to first and
-    the video tokens of each from last to first; a segment's text stays in front of it and in reading order.
+    latent frames, each later one `latents_per_segment` (0 for a still, which is one segment). In a reversed layout the
+    segments run from last to first and the video tokens of each from last to first; a segment's text stays in front of
+    it and in reading order.
     """
 
     segments: int
@@ -130,6 +131,23 @@ class TokenLayout:
         text = largest_text_tokens(latent.frames * rows * columns, segments, mini_batch, max_text_tokens)
         return cls(segments, text, rows, columns, mini_batch, per_segment)
 
+    @classmethod
+    def for_still(
+        cls,
+        height: int = 480,
+        width: int = 720,
+        *,
+        mini_batch: int = 64,
+        patch: int = 2,
+        max_text_tokens: int = 502,
+        compression: Compression | None = None,
+    ) -> TokenLayout:
+        """The layout of a video of one frame, which is one latent frame, under one text; else as `for_video`."""
+        latent = PixelShape(1, height, width).latent(compression)
+        rows, columns = latent.grid(patch)
+        text = largest_text_tokens(latent.frames * rows * columns, 1, mini_batch, max_text_tokens)
+        return cls(1, text, rows, columns, mini_batch, latents_per_segment=0)
+
     @property
     def tokens_per_latent(self) -> int:
         return self.rows * self.columns
@@ -153,7 +171,8 @@ class TokenLayout:
 
     @property
     def seconds(self) -> int:
-        return self.segments * SEGMENT_SECONDS
+        """Seconds of video, 0 for a still."""
+        return self.segments * SEGMENT_SECONDS if self.latents_per_segment else 0
 
     def reversed(self) -> TokenLayout:
         """The layout of the same tokens read backwards; `layout.reversed().reversed() == layout`."""

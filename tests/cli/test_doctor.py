@@ -111,3 +111,10 @@ def test_the_machine_has_cores_and_memory() -> None:
     assert machine.cores() >= 1
     total, free = machine.total_memory_bytes(), machine.available_memory_bytes()
     assert total is None or free is None or 0 < free <= total
+
+
+def test_file_cache_of_a_container_counts_as_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    for name, text in (("memory.max", "1000"), ("memory.current", "900"), ("memory.stat", "anon 5\ninactive_file 300")):
+        (tmp_path / name).write_text(text + "\n")
+    assert machine.available_memory_bytes() == 400

@@ -1,5 +1,6 @@
 """`storyreel generate` as a user meets it: mistakes answer at once, and the bundled model makes a video."""
 
+import dataclasses
 import json
 import os
 import shlex
@@ -12,7 +13,11 @@ import av
 import numpy as np
 import pytest
 
-from storyreel.cli.main import main
+from storyreel.assets import DEMO_MODEL
+from storyreel.cli import generate
+from storyreel.cli.main import COMMANDS, main
+from storyreel.errors import ConfigError, Stopped
+from storyreel.sampling import device
 
 STORY = {
     "segments": [
@@ -93,3 +98,62 @@ def test_the_bundled_model_makes_a_video_and_says_how_to_make_it_again(
 def frames_of(path: Path) -> np.ndarray:
     with av.open(str(path)) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def test_too_little_memory_is_told_before_anything_is_begun(
+    storyboard: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate, "available_memory_bytes", lambda: 700 * 2**20)
+    monkeypatch.setattr(device, "multiplies_bfloat16", lambda: True)
+    assert main(["generate", "pie.json", "--device", "cpu"]) == 1
+    output = capsys.readouterr()
+    assert output.err.splitlines()[-1] == (
+        "storyreel: free memory is 0.7 GiB, but 9 s of video need about 1.1. "
+        "Close other programs, or begin anyway with --force."
+    )
+    assert "load the model" not in output.err
+    assert os.listdir() == ["pie.json"]
+    options = ["--device", "cpu", "--seconds", "3", "--steps", "1", "--force"]
+    assert main(["generate", "pie.json", *options]) == 0
+
+
+def test_a_shorter_video_that_fits_is_the_way_out() -> None:
+    gib = 2**30
+    with pytest.raises(
+        ConfigError, match=r"63 s of video need about 1\.6\. Close other programs, try --seconds 30, or"
+    ):
+        generate.check_memory(DEMO_MODEL, 63, gib, 2)
+    generate.check_memory(DEMO_MODEL, 30, gib, 2)
+    # A little less than the estimate is no reason to refuse, nor is a system that does not tell, nor a folder that is
+    # no model: what is wrong with that is told later.
+    generate.check_memory(DEMO_MODEL, 63, int(1.4 * gib), 2)
+    generate.check_memory(DEMO_MODEL, 63, None, 2)
+    generate.check_memory(Path("nowhere"), 63, 0, 2)
+
+
+def test_ctrl_c_names_what_is_kept(
+    storyboard: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(options: object) -> None:
+        raise Stopped("pie.partial.mp4 is kept: the first 1.3 of 9 s. The same line begins again.")
+
+    monkeypatch.setitem(COMMANDS, "generate", dataclasses.replace(COMMANDS["generate"], run=stop))
+    assert main(["generate", "pie.json"]) == 130
+    assert capsys.readouterr().err == (
+        "storyreel: stopped. pie.partial.mp4 is kept: the first 1.3 of 9 s. The same line begins again.\n"
+    )
+
+
+def test_a_killed_run_is_told_first_and_its_files_go(
+    storyboard: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The number is this process's own, as a container's runs all have one; memory is still short.
+    Path(f".pie.mp4.{os.getpid()}.part").touch()
+    Path("pie.preview.png").touch()
+    monkeypatch.setattr(generate, "available_memory_bytes", lambda: 0)
+    assert main(["generate", "pie.json", "--device", "cpu"]) == 1
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == (
+        "The last run of pie.mp4 ended without a word, probably killed for memory; what it left is removed."
+    )
+    assert os.listdir() == ["pie.json"]

@@ -13,9 +13,9 @@ from storyreel.errors import ConfigError
 def test_draws_and_says_so(tmp_path, capsys):
     options = Toons(tmp_path / "out", stories=1, seconds=3, size="64x48", workers=1)
     assert run(options) == 0
-    assert "1 stories of 3 s, 1 drawn now" in capsys.readouterr().out
+    assert "1 story of 3 s, 1 drawn now\n" in capsys.readouterr().out
     assert run(options) == 0
-    assert "1 were there already" in capsys.readouterr().out
+    assert "0 drawn now (1 was there already)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("size", ["192", "192x", "axb", "192X128", "-1x5"])

@@ -1,17 +1,20 @@
 """`storyreel train` and `storyreel evaluate`: mistakes, and how reports become progress."""
 
 import io
+import json
 import re
 import time
 from pathlib import Path
 
 import pytest
 
-from storyreel.cli.evaluate import write_figures
+from storyreel.cli import evaluate
+from storyreel.cli.evaluate import Evaluate, write_figures
 from storyreel.cli.main import main
 from storyreel.cli.progress import Counter, PlainProgress
 from storyreel.cli.train import NOTE_EVERY_SECONDS, Reporter
 from storyreel.errors import OutputError
+from storyreel.evaluation.judge import Judgement, Reading, Share
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,11 @@ from storyreel.errors import OutputError
         (["train", "demo-4s"], "no recipe 'demo-4s', but 'demo-"),
         (["train", "demo-3s", "--set", "stepz=1"], "no field 'stepz'"),
         (["train", "demo-3s", "--set", "steps=many"], "'many' is no int"),
+        (["train", "demo-3s", "--set", "steps=-1"], "steps is -1, but it must be 1 or more. The recipe has 400."),
+        (
+            ["train", "demo-3s", "--set", "optimiser.learning_rate=0"],
+            "optimiser.learning_rate is 0.0, but it must be more than 0. The recipe has 0.001.",
+        ),
         (["evaluate", "--seconds", "63"], "--seconds is 63, but clips are cut from stories of 7 segments"),
         (["evaluate", "--clips", "0"], "--clips is 0, but it must be 1 or more"),
         (["train", "demo-3s", "--minutes", "0"], "--minutes is 0.0, but it must be more than 0"),
@@ -67,6 +75,20 @@ def test_figures_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"folder cannot be written: Is a directory\. The figures are above"):
         write_figures(tmp_path / "folder", "{}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "folder"]
+
+
+def test_evaluate_tells_psnr_a_frame_and_pooled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading = Reading(Share(3, 4), Share(2, 4), Share(10, 20))
+    judgement = Judgement(31.256, 29.5, reading, reading, reading, {"steps": 8})
+    monkeypatch.setattr(evaluate, "_judge", lambda options, progress: judgement)
+    evaluate.run(Evaluate(out=tmp_path / "a.json"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "autoencoder: PSNR 31.26 dB a frame, 29.50 dB pooled"
+    figures = json.loads(lines[-1])
+    assert (figures["psnr_db"], figures["pooled_psnr_db"]) == (31.256, 29.5)
+    assert json.loads((tmp_path / "a.json").read_text()) == figures
 
 
 def test_help_of_train_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from storyreel.models.text import (
     build_text_encoder,
     build_tokenizer,
     count_tokens,
+    encode_ids,
     encode_texts,
     known_words,
     load_tokenizer,
@@ -166,3 +167,23 @@ def test_after_preparation_only_the_words_that_were_told_are_unknown(text):
     prepared, notes = prepare_text(tokenizer, text)
     left = sum(token == 2 for token in tokenizer(prepared)["input_ids"])
     assert bool(left) == any(note.how == "unknown" for note in notes)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_encoding_equals_transformers_with_its_own_mask(tokenizer, text_encoder, attention, dtype):
+    text_encoder.set_attn_implementation(attention)
+    text_encoder.to(dtype)
+    for texts in (["the mouse runs into the kitchen", "a pie", ""], ["a cat eats a pie . ,"]):  # the second: no padding
+        ids, mask = tokenize(tokenizer, texts, 8)
+        encoded = encode_ids(text_encoder, ids, mask)
+        own = text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        torch.testing.assert_close(encoded, own * mask[..., None].to(dtype))
+        assert encoded.isfinite().all()
+
+
+def test_encoding_looks_into_no_tensor(tokenizer, text_encoder):
+    """On "meta" there are no values to look at; a CUDA graph could not hold a step that does."""
+    ids, mask = (x.to("meta") for x in tokenize(tokenizer, ["the mouse runs", "a pie"], 8))
+    encode_ids(text_encoder.to("meta").train(), ids, mask).sum().backward()
+    assert all(p.grad is not None for p in text_encoder.encoder.parameters())

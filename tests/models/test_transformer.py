@@ -43,7 +43,8 @@ def make(mixer="local", **changes):
 
 def inputs(model, seconds=3, size=(64, 96), batch=2, dtype=torch.float32):
     """(latents, text, a noise level per video, layout)."""
-    layout = TokenLayout.for_video(seconds, *size, mini_batch=8, max_text_tokens=16)
+    limits = {"mini_batch": 8, "max_text_tokens": 16}
+    layout = TokenLayout.for_video(seconds, *size, **limits) if seconds else TokenLayout.for_still(*size, **limits)
     generator = torch.Generator().manual_seed(2)
     latents = torch.randn(batch, layout.latents, 4, size[0] // 8, size[1] // 8, generator=generator)
     text = torch.randn(batch, layout.segments, layout.text_tokens, 12, generator=generator)
@@ -52,18 +53,20 @@ def inputs(model, seconds=3, size=(64, 96), batch=2, dtype=torch.float32):
 
 @pytest.mark.parametrize("mixer", ["local", "ttt_mlp"])
 @pytest.mark.parametrize(
-    ("style", "size"),
+    ("style", "size", "seconds"),
     [
-        (SINCOS, (64, 96)),
-        (SINCOS, (32, 64)),
-        (ROTARY, (64, 96)),
-        (ROTARY, (96, 64)),
-        (ROTARY, (32, 64)),
-        (BIASLESS, (64, 96)),
-        (LEARNED, (64, 96)),
+        (SINCOS, (64, 96), 3),
+        (SINCOS, (32, 64), 3),
+        (SINCOS, (32, 64), 0),
+        (ROTARY, (64, 96), 3),
+        (ROTARY, (96, 64), 3),
+        (ROTARY, (32, 64), 3),
+        (ROTARY, (64, 96), 0),
+        (BIASLESS, (64, 96), 3),
+        (LEARNED, (64, 96), 3),
     ],
 )
-def test_one_segment_with_closed_gates_equals_diffusers(style, size, mixer):
+def test_one_segment_with_closed_gates_equals_diffusers(style, size, seconds, mixer):
     theirs = randomised(CogVideoXTransformer3DModel(**TINY, **style))
     model = make(mixer, **style)
     loaded = model.load_state_dict(theirs.state_dict(), strict=False)
@@ -72,9 +75,11 @@ def test_one_segment_with_closed_gates_equals_diffusers(style, size, mixer):
     for name, parameter in model.named_parameters():
         if "gate_" in name:
             parameter.data.zero_()
-    latents, text, timestep, layout = inputs(model, size=size)
+    latents, text, timestep, layout = inputs(model, seconds, size)
     pipeline = SimpleNamespace(transformer=theirs, vae_scale_factor_spatial=8)
-    rotary = CogVideoXPipeline._prepare_rotary_positional_embeddings(pipeline, *size, 13, torch.device("cpu"))
+    rotary = CogVideoXPipeline._prepare_rotary_positional_embeddings(
+        pipeline, *size, latents.shape[1], torch.device("cpu")
+    )
     with torch.no_grad():
         expected = theirs(latents, text[:, 0], timestep, image_rotary_emb=rotary if style else None).sample
         actual = model(latents, text, timestep, layout)
@@ -181,9 +186,9 @@ def test_bfloat16_stays_bfloat16_and_close():
 
 @pytest.mark.parametrize("mixer", ["local", "ttt_mlp"])
 def test_compiled_blocks_give_the_same(mixer):
-    """Only dynamo's part: the graph breaks nowhere but around a mixer, and guards do not mix up two lengths."""
+    """Only dynamo's part: the graph breaks nowhere but around a mixer, and guards do not mix up lengths."""
     model = make(mixer, num_layers=1, mixer_mini_batch=64, **ROTARY)
-    cases = [inputs(model, seconds=seconds, batch=1) for seconds in (3, 6)]
+    cases = [inputs(model, seconds=seconds, batch=1) for seconds in (3, 6, 0)]
     with torch.no_grad():
         expected = [model(*case) for case in cases]
         model.compile_repeated_blocks(backend="eager", fullgraph=mixer == "local")
@@ -207,6 +212,8 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, style):
 def test_layout_for_takes_its_numbers_from_the_config():
     layout = make("local", mixer_mini_batch=64, max_text_seq_length=128).layout_for(3, 128, 192)
     assert (layout.text_tokens, layout.rows, layout.columns, layout.mini_batch) == (96, 8, 12, 64)
+    still = make("local", mixer_mini_batch=32, max_text_seq_length=128).layout_for(0, 128, 192, 112)
+    assert still == TokenLayout(1, 96, 8, 12, mini_batch=32, latents_per_segment=0)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from storyreel.ops.attention import gather_windows, local_attention, merge_windo
 from storyreel.ops.rope import rotate
 
 LAYOUTS = [TokenLayout(segments, 5, 2, 3, latents_per_segment=4) for segments in (1, 2, 4)]
+STILL = TokenLayout(1, 5, 2, 3, latents_per_segment=0)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -25,7 +26,7 @@ def test_merging_averages_what_windows_share(layout):
     torch.testing.assert_close(merge_windows(windows, layout), expected, rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*LAYOUTS, STILL])
 @pytest.mark.parametrize("turned", [False, True])
 def test_output_and_gradients_are_those_of_one_softmax_a_window(layout, turned):
     """Written out with the layout's index tensors, window by window, in float64."""

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import pytest
@@ -19,12 +19,15 @@ from storyreel.errors import KernelUnavailable
 from storyreel.ops.ttt import HeadNorm, LinearState, MLPState, TTTProblem, ttt_linear, ttt_mlp
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
-NAMES = ("q", "k", "v", "eta", "w1", "b1", "w2", "b2", "norm_w", "norm_b")
+TOKENS, NORM = ("q", "k", "v", "eta"), ("norm_w", "norm_b")
+STATES = {MLPState: ("w1", "b1", "w2", "b2"), LinearState: ("w", "b")}
+MEMORIES = [pytest.param(MLPState, id="mlp"), pytest.param(LinearState, id="linear")]
+State = type[MLPState] | type[LinearState]
 
 
 @dataclass(frozen=True)
 class Case:
-    """hidden None: four times the width."""
+    """hidden: of TTT-MLP; None: four times the width."""
 
     tokens: int = 37
     mini_batch: int = 16
@@ -35,6 +38,7 @@ class Case:
     checkpoint_every: int = 0
     eps: float = 1e-6
     strided: bool = False
+    memory: State = MLPState
 
     @property
     def problem(self) -> TTTProblem:
@@ -54,6 +58,8 @@ INTERPRETED = {
     "large eps": Case(eps=0.3),
     "strided": Case(strided=True),
 }
+INTERPRETED |= {f"linear, {name}": replace(case, memory=LinearState) for name, case in INTERPRETED.items()}
+del INTERPRETED["linear, slices of 16"]
 
 
 def draw(case: Case, dtype: torch.dtype = torch.float32, device: str = "cpu") -> dict[str, Tensor]:
@@ -67,10 +73,12 @@ def draw(case: Case, dtype: torch.dtype = torch.float32, device: str = "cpu") ->
     own = {name: torch.nn.functional.normalize(normal(*lead, width), dim=-1) for name in "qk"}
     own |= {"v": normal(*lead, width), "eta": 2 * torch.rand(*lead, generator=chance, dtype=torch.float64)}
     states = {"w1": (width, hidden), "b1": (hidden,), "w2": (hidden, width), "b2": (width,)}
-    own |= {name: normal(case.batch, case.heads, *shape) * shape[0] ** -0.5 for name, shape in states.items()}
+    states |= {"w": (width, width), "b": (width,)}
+    for name in STATES[case.memory]:
+        own[name] = normal(case.batch, case.heads, *states[name]) * states[name][0] ** -0.5
     own |= {"norm_w": 1 + 0.3 * normal(case.heads, width), "norm_b": 0.3 * normal(case.heads, width)}
     narrow = {"q", "k", "v"}
-    tensors = {name: own[name].to(device, dtype if name in narrow else torch.float32) for name in NAMES}
+    tensors = {name: own[name].to(device, dtype if name in narrow else torch.float32) for name in own}
     if case.strided:
         tensors = {name: _strided(x) if name in narrow else x for name, x in tensors.items()}
     return {name: x.requires_grad_() for name, x in tensors.items()}
@@ -83,17 +91,23 @@ def _strided(x: Tensor) -> Tensor:
     return room[..., : x.shape[-1]].transpose(1, 2)
 
 
+def read(tensors: dict[str, Tensor], problem: TTTProblem, backend: str) -> dict[str, Tensor]:
+    """y and the final state."""
+    memory, op = (MLPState, ttt_mlp) if "w1" in tensors else (LinearState, ttt_linear)
+    names, norm = STATES[memory], HeadNorm(*(tensors[name] for name in NORM))
+    state = memory(*(tensors[name] for name in names))
+    y, final = op(*(tensors[name] for name in TOKENS), state, norm, problem=problem, backend=backend)
+    return dict(zip(("y", *names), (y, *final), strict=True))
+
+
 def results(tensors: dict[str, Tensor], problem: TTTProblem, backend: str) -> dict[str, Tensor]:
     """y, the final state and the gradient of every tensor, of a sum of all outputs with random weights."""
-    state = MLPState(*(tensors[name] for name in NAMES[4:8]))
-    norm = HeadNorm(tensors["norm_w"], tensors["norm_b"])
-    y, final = ttt_mlp(*(tensors[name] for name in NAMES[:4]), state, norm, problem=problem, backend=backend)
+    outputs = read(tensors, problem, backend)
     chance = torch.Generator().manual_seed(1)
-    weights = [torch.randn(x.shape, generator=chance, dtype=torch.float64).to(x.device) for x in (y, *final)]
-    total = sum((x * w.to(x.dtype)).sum(dtype=x.dtype) for x, w in zip((y, *final), weights, strict=True))
-    gradients = torch.autograd.grad(total, [tensors[name] for name in NAMES])
-    outputs = dict(zip(("y", *NAMES[4:8]), (y, *final), strict=True))
-    return outputs | {f"d{name}": g for name, g in zip(NAMES, gradients, strict=True)}
+    weights = [torch.randn(x.shape, generator=chance, dtype=torch.float64).to(x.device) for x in outputs.values()]
+    total = sum((x * w.to(x.dtype)).sum(dtype=x.dtype) for x, w in zip(outputs.values(), weights, strict=True))
+    gradients = torch.autograd.grad(total, list(tensors.values()))
+    return outputs | {f"d{name}": g for name, g in zip(tensors, gradients, strict=True)}
 
 
 def exact(tensors: dict[str, Tensor], problem: TTTProblem) -> dict[str, Tensor]:
@@ -116,10 +130,8 @@ def interpret() -> dict[str, dict[str, float]]:
         given = results(tensors, case.problem, "triton")
         found[name] = errors(given, exact(tensors, case.problem))
         plain = {name: x.detach() for name, x in tensors.items()}
-        state, norm = MLPState(*(plain[n] for n in NAMES[4:8])), HeadNorm(plain["norm_w"], plain["norm_b"])
-        y, final = ttt_mlp(*(plain[n] for n in NAMES[:4]), state, norm, problem=case.problem, backend="triton")
-        alike = zip((y, *final), (given[n] for n in ("y", *NAMES[4:8])), strict=True)
-        found[name]["kept"] = max((a - b).abs().max().item() for a, b in alike)
+        alike = read(plain, case.problem, "triton")
+        found[name]["kept"] = max((x - given[n]).abs().max().item() for n, x in alike.items())
         found[name]["inputs"] = max((plain[n] - x).abs().max().item() for n, x in draw(case).items())
     return found
 
@@ -138,21 +150,21 @@ def test_interpreted_outputs_states_and_gradients(interpreted, name):
     found = interpreted[name]
     assert found.pop("kept") == 0
     assert found.pop("inputs") == 0
-    assert len(found) == 15
+    assert len(found) == (11 if INTERPRETED[name].memory is LinearState else 15)
     assert max(found.values()) < 1e-5, found
 
 
 def refused(case: Case, dtype: torch.dtype, message: str) -> None:
     tensors = {name: x.detach() for name, x in draw(case, dtype).items()}
-    state, norm = MLPState(*(tensors[n] for n in NAMES[4:8])), HeadNorm(tensors["norm_w"], tensors["norm_b"])
     with pytest.raises(KernelUnavailable, match=message):
-        ttt_mlp(*(tensors[n] for n in NAMES[:4]), state, norm, problem=case.problem, backend="triton")
+        read(tensors, case.problem, "triton")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_cpus_are_refused(monkeypatch):
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_cpus_are_refused(memory, monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    refused(Case(), torch.float32, r'backend "triton" needs a CUDA GPU; got cpu\. Try backend="dual"')
+    refused(Case(memory=memory), torch.float32, r'backend "triton" needs a CUDA GPU; got cpu\. Try backend="dual"')
 
 
 @needs_triton
@@ -163,20 +175,14 @@ def test_cpus_are_refused(monkeypatch):
         (Case(mini_batch=8), torch.float32, "mini-batches of 8"),
         (Case(hidden=24), torch.float32, "hidden width 24"),
         (Case(), torch.float64, "torch.float64"),
+        (Case(memory=LinearState, width=20), torch.float32, "got heads of 20"),
+        (Case(memory=LinearState, mini_batch=8), torch.float32, "mini-batches of 8"),
+        (Case(memory=LinearState), torch.float64, "mini-batches of 16 and torch.float64"),
     ],
 )
 def test_what_the_kernels_cannot_take_is_refused(case, dtype, got, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")  # passes the check of the device; no kernel is launched
     refused(case, dtype, got)
-
-
-@needs_triton
-def test_ttt_linear_is_refused(monkeypatch):
-    monkeypatch.setenv("TRITON_INTERPRET", "1")
-    x = torch.zeros(1, 4, 1, 16)
-    state, norm = LinearState(torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16)), HeadNorm(*torch.ones(2, 1, 16))
-    with pytest.raises(KernelUnavailable, match=r"has TTT-MLP alone; got TTT-Linear\."):
-        ttt_linear(x, x, x, x[..., 0], state, norm, problem=TTTProblem(), backend="triton")
 
 
 def test_the_interface_does_not_import_triton():
@@ -200,11 +206,12 @@ ON_GPU = {
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 @pytest.mark.parametrize("name", ON_GPU)
-def test_on_a_gpu(name, dtype):
+def test_on_a_gpu(name, dtype, memory):
     """Half precision: at most twice the error of `dual` in the same dtype. float32: 2e-5."""
-    case = ON_GPU[name]
+    case = replace(ON_GPU[name], memory=memory)
     if dtype == torch.float32 and max(case.width, case.mini_batch) > 64:
         pytest.skip("may need more shared memory than there is")
     tensors = draw(case, dtype, "cuda")
@@ -218,20 +225,20 @@ def test_on_a_gpu(name, dtype):
 
 
 @pytest.mark.gpu
-def test_a_cuda_graph_replays_it():
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_cuda_graph_replays_it(memory):
     """Leaves, warm-up and capture share one stream; autograd warns of gradients that cross from one to another."""
-    case, side = ON_GPU["checkpoints"], torch.cuda.Stream()
+    case, side = replace(ON_GPU["checkpoints"], memory=memory), torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         tensors = draw(case, torch.bfloat16, "cuda")
-    state, norm = MLPState(*(tensors[n] for n in NAMES[4:8])), HeadNorm(tensors["norm_w"], tensors["norm_b"])
 
     def step() -> tuple[Tensor, ...]:
-        y, final = ttt_mlp(*(tensors[n] for n in NAMES[:4]), state, norm, problem=case.problem, backend="triton")
-        total = y.float().square().sum() + sum(w.square().sum() for w in final)
+        outputs = read(tensors, case.problem, "triton")
+        total = sum(x.float().square().sum() for x in outputs.values())
         gradients = torch.autograd.grad(total, list(tensors.values()))
         # Detached, so that no autograd graph, with its nodes of the leaves, outlives the step.
-        return y.detach(), *(w.detach() for w in final), *gradients
+        return *(x.detach() for x in outputs.values()), *gradients
 
     with torch.cuda.stream(side):
         eager = step()

@@ -4,6 +4,7 @@ import pytest
 
 from storyreel.errors import ConfigError
 from storyreel.recipes import RECIPES, get_recipe
+from storyreel.recipes.limits import LIMITS
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -15,13 +16,13 @@ def test_every_recipe_is_a_frozen_config_that_equals_itself(name):
 
 
 def test_changes_are_typed_and_nested():
-    recipe = get_recipe("demo-3s", ("steps=7", "optimiser.learning_rate=0.5", "compile_blocks=true", "name=mine"))
-    assert (recipe.steps, recipe.optimiser.learning_rate, recipe.compile_blocks, recipe.name) == (7, 0.5, True, "mine")
+    recipe = get_recipe("demo-3s", ("steps=7", "optimiser.learning_rate=0.5", "compile_blocks=false", "name=mine"))
+    assert (recipe.steps, recipe.optimiser.learning_rate, recipe.compile_blocks, recipe.name) == (7, 0.5, False, "mine")
     assert dataclasses.replace(
         recipe,
         steps=get_recipe("demo-3s").steps,
         optimiser=get_recipe("demo-3s").optimiser,
-        compile_blocks=False,
+        compile_blocks=True,
         name="3s",
     ) == get_recipe("demo-3s")
 
@@ -49,3 +50,57 @@ def test_stages_differ_from_the_base_only_where_they_should():
     assert nine.transformer == three.transformer
     assert nine.seconds == 9
     assert nine.text_dropout == three.text_dropout == base.text_dropout == 0.1
+
+
+def test_stills_and_base_are_the_same_model_and_shares_are_the_whole():
+    stills, base, plan = get_recipe("demo-stills"), get_recipe("demo-base"), get_recipe("demo")
+    assert (stills.transformer, stills.text_encoder) == (base.transformer, base.text_encoder)
+    assert (stills.init, base.init) == (None, "stills/model")
+    names = [single.name for single, _ in plan.runs]
+    for single, _ in plan.runs:
+        for needed in (getattr(single, name, None) for name in ("init", "latents_folder", "vae_folder")):
+            assert needed is None or needed.split("/")[0] in names[: names.index(single.name)]
+    assert sum(share for _, share in plan.runs) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("demo-3s", "batch=0", "batch is 0, but it must be 1 or more. The recipe has 128."),
+        ("demo-base", "height=-128", "height is -128, but it must be 1 or more. The recipe has 128."),
+        ("demo-9s", "seconds=4", "seconds is 4, but it must be a multiple of 3, or 0 for stills. The recipe has 9."),
+        (
+            "demo-vae",
+            "optimiser.learning_rate=-1e-4",
+            "optimiser.learning_rate is -0.0001, but it must be more than 0.",
+        ),
+        ("demo-vae", "optimiser.learning_rate=nan", "optimiser.learning_rate is nan, but it must be more than 0."),
+        ("demo-3s", "optimiser.pretrained_learning_rate=0", "it must be more than 0. The recipe has 0.0003."),
+        ("demo-3s", "optimiser.ema_decay=1", "optimiser.ema_decay is 1.0, but it must be 0 or more and less than 1."),
+        ("demo-3s", "optimiser.matrices=moun", "optimiser.matrices is moun, but it must be one of adamw, muon."),
+        ("demo-3s", "text_dropout=1.5", "text_dropout is 1.5, but it must be 0 to 1."),
+        ("demo-clips-3s", "clips.count=0", "clips.count is 0, but it must be 1 or more. The recipe has 12000."),
+        ("demo-3s", "name=", "name is empty, but it names the run's folder. The recipe has 3s."),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_with_the_recipes_own(name, change, message):
+    with pytest.raises(ConfigError) as caught:
+        get_recipe(name, (change,))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def numbers(config):
+    """Names of all fields that --set can change to a number."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from numbers(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield field.name, value
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_number_of_a_recipe_has_a_limit_and_keeps_it(name):
+    for field, value in numbers(get_recipe(name)):
+        assert LIMITS[field].holds(value), f"{field} {value}"

@@ -10,7 +10,8 @@ from transformers.utils import logging as transformers_logging
 from storyreel.errors import ConfigError, StoryboardError, WeightsError
 from storyreel.models.text import encode_texts
 from storyreel.models.transformer import StoryreelTransformer3DModel
-from storyreel.sampling.model_folder import ModelInfo, fastest_dtypes, multiplies_bfloat16
+from storyreel.sampling.device import multiplies_bfloat16
+from storyreel.sampling.model_folder import ModelInfo, fastest_dtypes
 from storyreel.sampling.pipeline import StoryreelPipeline, load_pipeline, save_pipeline
 from storyreel.sampling.schedulers import Solver, build_scheduler
 

@@ -10,7 +10,7 @@ import pytest
 
 from storyreel.assets import DEMO_MODEL
 from storyreel.errors import StoryreelError
-from storyreel.sampling.request import Request, check_is_model, choose_segments
+from storyreel.sampling.request import Request, check_is_model, choose_segments, find_hub_id
 from storyreel.storyboard.schema import Storyboard, StoryboardSegment
 
 MISTAKES = [
@@ -21,6 +21,12 @@ MISTAKES = [
     ({"guidance": float("nan")}, "guidance is nan"),
     ({"model": "nowhere"}, "There is no model folder nowhere"),
     ({"model": "."}, "holds no model_index.json"),
+    (
+        {"model": "THUDM/CogVideoX-2b"},
+        "looks like an id of the Hugging Face hub, and storyreel does not download by itself. If a storyreel model is "
+        "there: hf download THUDM/CogVideoX-2b --local-dir CogVideoX-2b, then --model CogVideoX-2b.",
+    ),
+    ({"model": "https://huggingface.co/THUDM/CogVideoX-2b"}, ": hf download THUDM/CogVideoX-2b --local-dir"),
     ({"out": "."}, ". is a folder. Give the name of a file in it: video.mp4."),
     ({"out": ".."}, "is a folder. Give the name"),
     ({"out": ""}, "is a folder. Give the name"),
@@ -73,6 +79,13 @@ def test_the_bundled_model_is_the_default(story_file):
 def test_a_model_is_known_by_its_index(tmp_path):
     (tmp_path / "model_index.json").write_text(json.dumps({}))
     check_is_model(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["runs/demo", "demo", "a/b/c", "/runs/demo", "../demo", "~/demo", "a b/c"])
+def test_what_looks_like_a_folder_is_no_hub_id(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    assert find_hub_id(Path(folder)) is None
 
 
 def request(source, out="v.mp4", model=DEMO_MODEL, **options):

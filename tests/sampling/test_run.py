@@ -1,13 +1,16 @@
 import json
 import os
 import shlex
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from storyreel.errors import ConfigError, OutputError, StoryboardError, StoryreelError, WeightsError
+from storyreel.errors import ConfigError, OutputError, Stopped, StoryboardError, StoryreelError, WeightsError
 from storyreel.sampling.device import choose_device
 from storyreel.sampling.request import choose_segments
 from storyreel.sampling.run import generate
@@ -164,10 +167,55 @@ def test_ctrl_c_keeps_an_older_video_whole(make, tmp_path):
 
 
 def test_on_demand_ctrl_c_leaves_the_frames_so_far(make, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         make(progress=Watcher(stop_in="decode and write frames", after=30), keep_partial=True, steps=1)
     assert sorted(os.listdir(tmp_path)) == ["pie.json", "v.partial.mp4"]
-    assert 30 <= probe_video(tmp_path / "v.partial.mp4").frames < 145
+    facts = probe_video(tmp_path / "v.partial.mp4")
+    assert 30 <= facts.frames < 145
+    partial = tmp_path / "v.partial.mp4"
+    assert str(stopped.value) == f"{partial} is kept: the first {facts.seconds:.1f} of 9 s. The same line begins again."
+
+
+@pytest.mark.parametrize(
+    ("stage", "keep_partial", "line"),
+    [
+        ("denoise", True, "Nothing is kept, for no frame was written yet. The same"),
+        ("denoise", False, "no frame was written yet; from then on --keep-partial keeps those that are. The same"),
+        ("decode and write frames", False, "Nothing is kept; --keep-partial would have kept the first 0.6 of 9 s. The"),
+    ],
+)
+def test_ctrl_c_says_that_nothing_is_kept(make, tmp_path, stage, keep_partial, line):
+    with pytest.raises(Stopped) as stopped:
+        make(progress=Watcher(stop_in=stage), keep_partial=keep_partial, steps=2)
+    assert line in str(stopped.value)
+    assert os.listdir(tmp_path) == ["pie.json"]
+
+
+KILLED = """
+import os, signal, sys
+from storyreel.sampling.progress import Silent
+from storyreel.sampling.run import generate
+class Killed(Silent):
+    def note(self, text):
+        os.kill(os.getpid(), signal.SIGKILL)
+generate(sys.argv[1], sys.argv[2], sys.argv[3], device="cpu", progress=Killed())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_run_is_told_by_the_next_one_and_leaves_nothing(make, tmp_path, story_file, saved_model):
+    command = [sys.executable, "-c", KILLED, story_file, saved_model, tmp_path / "v.mp4"]
+    assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
+    left = sorted(os.listdir(tmp_path))
+    assert left[0].startswith(".v.mp4.")
+    assert left[1:] == ["pie.json", "v.preview.png"]
+    watcher = Watcher()
+    make(progress=watcher, seconds=3, steps=1)
+    assert "v.mp4 ended without a word, probably killed for memory" in watcher.notes[0]
+    assert sorted(os.listdir(tmp_path)) == ["pie.json", "v.mp4", "v.run.json", "v.sheet.png"]
+    watcher = Watcher()
+    make(progress=watcher, seconds=3, steps=1)
+    assert not any("without a word" in note for note in watcher.notes)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ LAYOUT = TokenLayout(segments=3, text_tokens=4, rows=1, columns=2)
 def test_values_of_segments_reach_their_own_latents():
     values = per_latent(torch.tensor([[1.0, 2.0, 3.0]]), LAYOUT)
     assert values.tolist() == [[1.0] * 13 + [2.0] * 12 + [3.0] * 12]
+    still = TokenLayout(segments=1, text_tokens=4, rows=1, columns=2, latents_per_segment=0)
+    assert per_latent(torch.tensor([[4.0], [5.0]]), still).tolist() == [[4.0], [5.0]]
 
 
 def test_velocity_and_noisy_latents_give_back_signal_and_noise():

@@ -90,3 +90,27 @@ def test_a_run_goes_on_where_a_checkpoint_left_it():
     steps(second, going_on, 3, 6)
     for a, b in zip(whole.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_matrices_of_a_model_move_as_each_would_alone():
+    """Shapes that fill no row of a flat buffer, two of them alike, and a convolution."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict(
+        {"one": nn.Linear(5, 7), "two": nn.Linear(7, 5), "three": nn.Linear(5, 7), "four": nn.Conv2d(3, 4, 3)}
+    )
+    alone = {name: nn.Parameter(p.detach().clone()) for name, p in model.named_parameters()}
+    config = OptimiserConfig(learning_rate=1e-2, warmup_steps=1, schedule="constant", clip=1e9, matrices="muon")
+    together = MasterOptimiser(model.named_parameters(), config)
+    muon = Muon([p for name, p in alone.items() if name.endswith("weight")], lr=1e-2, weight_decay=1e-4)
+    adamw = torch.optim.AdamW(
+        [p for name, p in alone.items() if name.endswith("bias")], lr=1e-2, betas=config.betas, weight_decay=0.0
+    )
+    for _ in range(3):
+        for name, p in model.named_parameters():
+            p.grad = torch.randn_like(p)
+            alone[name].grad = p.grad.clone()
+        together.step(0.0)
+        muon.step()
+        adamw.step()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p.detach(), alone[name].detach(), msg=name)

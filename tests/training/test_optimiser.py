@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from storyreel.errors import WeightsError
 from storyreel.training.checkpoint import load_checkpoint, save_checkpoint
@@ -135,3 +136,59 @@ def test_schedule_warms_up_and_anneals():
     assert learning_rate_factor(config, 50, 0.5) == pytest.approx(0.5)
     assert learning_rate_factor(config, 99, 1.0) == pytest.approx(0.02)
     assert learning_rate_factor(OptimiserConfig(warmup_steps=0, schedule="constant"), 99, 1.0) == 1.0
+
+
+def test_parameters_without_a_gradient_get_none():
+    model = make_model()
+    optimiser = MasterOptimiser(model.named_parameters(), CONFIG)
+    backward(model, 0)
+    optimiser.step(0.0)
+    backward(model, 1)
+    model[0].weight.grad = None
+    optimiser.step(0.0)
+    missing = optimiser.masters[optimiser.names.index("0.weight")]
+    assert not missing.grad.any()
+    assert all(m.grad.any() for m in optimiser.masters if m is not missing)
+
+
+@pytest.mark.parametrize("matrices", ["adamw", "muon"])
+def test_a_checkpoint_has_every_tensor_in_its_own_shape(matrices):
+    model = make_model()
+    optimiser = MasterOptimiser(model.named_parameters(), OptimiserConfig(matrices=matrices))
+    backward(model, 0)
+    optimiser.step(0.0)
+    state = optimiser.state_dict()
+    assert list(state) == [
+        f"{kind}.{name}" for kind in ("master", "ema", "exp_avg", "exp_avg_sq") for name in optimiser.names
+    ]
+    for name, parameter in model.named_parameters():
+        for kind in ("master", "ema", "exp_avg", "exp_avg_sq"):
+            tensor = state[f"{kind}.{name}"]
+            assert (tensor.shape, tensor.dtype) == (parameter.shape, torch.float32)
+            is_muons = matrices == "muon" and parameter.ndim == 2
+            assert tensor.any() or (kind == "exp_avg_sq" and is_muons)
+
+
+class Operations(TorchDispatchMode):
+    """Counts what is dispatched."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_takes_as_many_operations_for_more_layers_of_the_same_shapes():
+    counts = []
+    for layers in (2, 12):
+        model = nn.Sequential(*(nn.Linear(6, 6) for _ in range(layers)))
+        optimiser = MasterOptimiser(model.named_parameters(), OptimiserConfig(matrices="muon"))
+        for p in model.parameters():
+            p.grad = torch.ones_like(p)
+        with Operations() as operations:
+            optimiser.step(0.0)
+        counts.append(operations.count)
+    assert counts[0] == counts[1]

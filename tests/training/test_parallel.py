@@ -115,6 +115,18 @@ def test_two_processes_encode_the_same_latents(root):
     assert len(LatentClips.load(root / "latents-of-two")) == 5
 
 
+def test_two_processes_encode_the_same_stills(root):
+    stills = dataclasses.replace(ENCODE, name="stills", stills=4)
+    run(stills, root, **CPU)
+    launch(2, run, dataclasses.replace(stills, name="stills-of-two"), root, **CPU)
+    one, two = LatentClips.load(root / "stills"), LatentClips.load(root / "stills-of-two")
+    order = [4 * number + still for number in (0, 2, 4, 1, 3) for still in range(4)]
+    assert two.texts == [one.texts[row] for row in order]
+    torch.testing.assert_close(two.latents.float(), one.latents[order].float(), atol=0.02, rtol=0.02)
+    run(dataclasses.replace(stills, name="stills-of-two"), root, **CPU)
+    assert len(LatentClips.load(root / "stills-of-two")) == 20
+
+
 def test_a_time_limit_stops_both_after_the_same_step_and_one_can_go_on(root):
     long = dataclasses.replace(BASE, name="long", steps=100_000)
     launch(2, run, long, root, minutes=0.05, **CPU)

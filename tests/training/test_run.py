@@ -10,7 +10,7 @@ from storyreel.data.clip_config import ClipConfig
 from storyreel.data.clips import CHARACTERS, PLACES, clip_numbers, read_clip
 from storyreel.data.latent_clips import LatentClips
 from storyreel.data.toon_clips import draw_clip
-from storyreel.errors import TrainingError, WeightsError
+from storyreel.errors import StoryboardError, TrainingError, WeightsError
 from storyreel.evaluation.judge import judge
 from storyreel.evaluation.probe import load_probe
 from storyreel.models.vae import decode_stream, encode, set_normalisation
@@ -109,6 +109,37 @@ def test_memory_opens_in_the_base_model(root):
     assert not any(".mixer." in name for name in base.state_dict())
     assert any(".mixer." in name for name in opened.state_dict())
     assert set(base.state_dict()) < set(opened.state_dict())
+
+
+def test_video_goes_on_from_stills(root, tmp_path):
+    for name in ("vae", "latents"):
+        (tmp_path / name).symlink_to(root / name)
+    stills = dataclasses.replace(
+        BASE, name="stills", seconds=0, latents_folder="latents-stills", steps=2, batch=4, stages=(0,)
+    )
+    still = {"warmup_steps": 10**9, "weight_decay": 0.0}  # a learning rate of nearly zero: what it begins with stays
+    goes_on = dataclasses.replace(
+        BASE, init="stills/model", steps=2, optimiser=dataclasses.replace(BASE.optimiser, **still)
+    )
+    for recipe in (
+        DrawRun("clips", dataclasses.replace(CLIPS, count=4)),
+        EncodeRun("latents-stills", "clips", "vae/vae", stills=3),
+        stills,
+        goes_on,
+    ):
+        run(recipe, tmp_path, device="cpu", workers=0)
+    assert LatentClips.load(tmp_path / "latents-stills").latents.shape == (12, 1, 4, 4, 6)
+    first, second = (load_pipeline(tmp_path / name / "model", device="cpu") for name in ("stills", "base"))
+    assert first.tokenizer.get_vocab() == second.tokenizer.get_vocab()
+    for part in ("text_encoder", "transformer"):
+        ours, theirs = (getattr(own, part).state_dict() for own in (first, second))
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            torch.testing.assert_close(theirs[name], value, rtol=1e-2, atol=1e-6, msg=name)
+    assert ModelInfo.read(tmp_path / "stills" / "model").stages == [0]
+    too_short = dataclasses.replace(stills, name="short", max_text_tokens=20)
+    with pytest.raises(StoryboardError, match="at most 10 fit"):
+        run(too_short, tmp_path, device="cpu")
 
 
 def test_interrupted_training_equals_unbroken(root):

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 
 from storyreel.assets import DEMO_MODEL
 from storyreel.cli.machine import available_memory_bytes, cores, total_memory_bytes
+from storyreel.wording import counted
 
 State = Literal["ok", "missing", "off"]
 GIB = 2**30
@@ -119,7 +120,7 @@ def _libraries() -> Iterator[Check]:
 
 
 def _machine() -> Iterator[Check]:
-    yield Check("cpu", "ok", f"{cores()} cores")
+    yield Check("cpu", "ok", counted(cores(), "core"))
     free, total = available_memory_bytes(), total_memory_bytes()
     if free is None or total is None:
         yield Check("memory", "ok", "unknown on this system; 63 s need up to 4 GB")
@@ -203,7 +204,8 @@ def _demo_weights() -> Iterator[Check]:
     except (OSError, ValueError, KeyError) as error:
         yield Check("demo model", "missing", f"{DEMO_MODEL}: {error}", remedy, needed=True)
     else:
-        yield Check("demo model", "ok", f"{files} files of weights, {size / 1e6:.1f} MB, hashes agree", needed=True)
+        weights = f"{counted(files, 'file')} of weights, {size / 1e6:.1f} MB, hashes agree"
+        yield Check("demo model", "ok", weights, needed=True)
 
 
 def check_weights(folder: Path) -> tuple[int, int]:
@@ -218,7 +220,7 @@ def check_weights(folder: Path) -> tuple[int, int]:
     for name, facts in files.items():
         content = (folder / name).read_bytes()
         if len(content) != facts["bytes"]:
-            raise ValueError(f"{name} has {len(content)} bytes instead of {facts['bytes']}")
+            raise ValueError(f"{name} has {counted(len(content), 'byte')} instead of {facts['bytes']}")
         if facts["sha256"] not in (None, hashlib.sha256(content).hexdigest()):
             raise ValueError(f"{name} is damaged, its SHA-256 is another")
     return sum(facts["bytes"] for facts in files.values()), len(files)

@@ -29,13 +29,14 @@ class Evaluate:
     """Measure a model on cartoons that it was never trained on.
 
     Draws new stories, rebuilds them with the autoencoder, generates their texts anew, and lets a probe (a small network
-    trained on the truth) read the place and the characters in all three. Shares come with a 95% interval.
+    trained on the truth) read the place and the characters in all three. Shares come with a 95% interval, the
+    autoencoder's PSNR a frame (averaged over frames) and pooled (of all frames' squared error together).
 
     Example: storyreel evaluate --clips 48 --out docs/demo/evaluation.json
     """
 
     model: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the bundled demo model)")] = None
-    """Folder of the model."""
+    """Folder of the model. Nothing is downloaded: fetch one with hf download ID --local-dir DIR."""
     probe: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the bundled one)")] = None
     """Folder of the probe."""
     clips: Annotated[int, arg(metavar="N")] = 48
@@ -70,7 +71,7 @@ def run(options: Evaluate) -> None:
     _check(options)
     with open_progress() as progress:
         judgement = _judge(options, progress)
-    print(f"autoencoder: {judgement.psnr_db:.2f} dB PSNR")
+    print(f"autoencoder: PSNR {judgement.psnr_db:.2f} dB a frame, {judgement.pooled_psnr_db:.2f} dB pooled")
     for name in ("drawn", "reconstructed", "generated"):
         reading = getattr(judgement, name)
         print(f"{name}: place {reading.place}, all characters {reading.all_characters}")

@@ -8,7 +8,14 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from storyreel.cli.machine import available_memory_bytes
 from storyreel.cli.progress import duration, open_progress
+from storyreel.errors import ConfigError, refusal
+from storyreel.geometry import STAGE_SECONDS
+
+GIB = 2**30
+CLEARLY_LESS = 0.8
+"""Less memory than this share of the estimate is refused: the estimate is a rough one, and some can be swapped out."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,9 @@ class Generate:
     seed, times, peak memory and the exact line that makes the same video again. While it runs, .preview.png shows what
     is coming. The negative texts of a storyboard's segments ("negative_text") say what must not be seen.
 
+    Where memory is clearly too small for the video, nothing is begun. What a run that was killed left half-made, the
+    next one removes.
+
     Example: storyreel generate examples/apple_pie_9s.json --seed 3
     """
 
@@ -28,7 +38,7 @@ class Generate:
     out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the storyboard's name, here)")] = None
     """MP4 file to write."""
     model: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the bundled demo model)")] = None
-    """Folder of the model."""
+    """Folder of the model. Nothing is downloaded: fetch one with hf download ID --local-dir DIR."""
     seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all of it)")] = None
     """Make only the beginning of the storyboard: one of 3, 9, 18, 30 and 63 seconds."""
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the model's own)")] = None
@@ -47,7 +57,9 @@ class Generate:
     story: Annotated[int, arg(metavar="N")] = 0
     """Which story of a file that holds several, from 0."""
     keep_partial: bool = False
-    """After Ctrl-C, keep the frames made so far as FILE.partial.mp4, marked as partial."""
+    """After Ctrl-C, keep the frames written so far, as VIDEO.partial.mp4 beside where VIDEO.mp4 would be."""
+    force: bool = False
+    """Begin also where memory seems too small."""
 
 
 def run(options: Generate) -> None:
@@ -68,12 +80,17 @@ def run(options: Generate) -> None:
         keep_partial=options.keep_partial,
     )
     # Mistakes are told before the large libraries load, which takes seconds.
-    request.check()
+    seconds = request.check().seconds
+    free = available_memory_bytes()
     with open_progress() as progress:
+        if note := request.clear_leftovers():
+            progress.note(note)
         progress.stage("load the libraries")
-        from storyreel.sampling.device import choose_device
+        from storyreel.sampling.device import choose_device, multiplies_bfloat16
 
-        choose_device(request.device)
+        device = choose_device(request.device)
+        if device.type == "cpu" and not options.force:
+            check_memory(request.folder, seconds, free, 2 if multiplies_bfloat16() else 4)
         from storyreel.sampling.run import carry_out
 
         made = carry_out(request, progress)
@@ -83,3 +100,24 @@ def run(options: Generate) -> None:
     print(f"contact sheet: {made.sheet}")
     print(f"record: {made.record}")
     print(f"the same again: {made.command}")
+
+
+def check_memory(folder: Path, seconds: int, free_bytes: int | None, decoded_bytes: int) -> None:
+    """ConfigError where the free memory is clearly less than a video takes; None, unknown, is enough.
+
+    seconds: of the video. decoded_bytes: of a value of the VAE. Says how long a video would fit.
+    """
+    from storyreel.sampling.memory import estimated_peak_bytes
+
+    def fits(length: int) -> bool:
+        needed = estimated_peak_bytes(folder, length, decoded_bytes)
+        return free_bytes is None or needed is None or free_bytes >= CLEARLY_LESS * needed
+
+    needed = estimated_peak_bytes(folder, seconds, decoded_bytes)
+    if free_bytes is None or needed is None or fits(seconds):
+        return
+    shorter = [length for length in STAGE_SECONDS if length < seconds and fits(length)]
+    less = f"try --seconds {shorter[-1]}, " if shorter else ""
+    limit = f"{seconds} s of video need about {needed / GIB:.1f}"
+    way_out = f"Close other programs, {less}or begin anyway with --force"
+    raise ConfigError(refusal("free memory", f"{free_bytes / GIB:.1f} GiB", limit, way_out))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from storyreel.errors import ConfigError, refusal
 
+CGROUP = Path("/sys/fs/cgroup")
+
 
 def cores() -> int:
     """Cores that this process may use."""
@@ -40,13 +42,22 @@ def available_memory_bytes() -> int | None:
     kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
     free = kilobytes["MemAvailable"] * 1024
     limit, used = _cgroup("memory.max"), _cgroup("memory.current")
-    return free if limit is None or used is None else min(free, limit - used)
+    return free if limit is None or used is None else min(free, limit - used + _file_cache())
+
+
+def _file_cache() -> int:
+    """Bytes of files that the container holds in memory and gives up when a program wants more; they count as used."""
+    try:
+        lines = (CGROUP / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 def _cgroup(name: str) -> int | None:
     """A number from the container's own limits (cgroup v2), None without one."""
     try:
-        text = Path("/sys/fs/cgroup", name).read_text().strip()
+        text = (CGROUP / name).read_text().strip()
     except OSError:
         return None
     return int(text) if text.isdigit() else None

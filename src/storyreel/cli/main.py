@@ -19,7 +19,7 @@ import tyro
 
 import storyreel
 from storyreel.cli import doctor, evaluate, generate, toons, train
-from storyreel.errors import StoryreelError
+from storyreel.errors import Stopped, StoryreelError
 
 USER_MISTAKE, USAGE, STOPPED = 1, 2, 130
 SEE_HELP = "See storyreel --help."
@@ -27,7 +27,7 @@ SEE_HELP = "See storyreel --help."
 
 @dataclass(frozen=True)
 class Command:
-    """One sub-command. `go_on` says, after Ctrl-C, what is kept and how to go on."""
+    """One sub-command. `go_on` says, after Ctrl-C, what is kept and how to go on, where the interruption does not."""
 
     options: type
     run: Callable[[Any], int | None]
@@ -42,7 +42,8 @@ COMMANDS = {
     "generate": Command(
         generate.Generate,
         generate.run,
-        "Nothing half-made is left, but what --keep-partial asks for. The same line begins again.",
+        "Nothing half-made is left; --keep-partial keeps the frames that are written by then. "
+        "The same line begins again.",
     ),
     "toons": Command(toons.Toons, toons.run, "Whole stories stay; the same line draws those that are missing."),
     "train": Command(train.Train, train.run, "Everything so far is saved; the same line goes on."),
@@ -101,6 +102,8 @@ def _run(command: Command, options: object) -> int:
         return command.run(options) or 0
     except StoryreelError as error:
         return _complain(str(error), USER_MISTAKE)
+    except Stopped as stopped:
+        return _complain(f"stopped. {stopped}", STOPPED)
     except KeyboardInterrupt:
         return _complain(f"stopped. {command.go_on}", STOPPED)
     except BrokenPipeError:

@@ -11,6 +11,7 @@ import tyro
 
 from storyreel.cli.machine import check_workers
 from storyreel.errors import ConfigError, refusal
+from storyreel.wording import counted
 
 
 @dataclass(frozen=True)
@@ -38,27 +39,22 @@ class Toons:
 
 def run(options: Toons) -> int:
     """Draws what is missing, with a progress bar; prints what was done."""
-    from storyreel.cli.progress import open_progress
+    from storyreel.cli.progress import Counter, open_progress
     from storyreel.toons.writer import write_stories
 
     width, height = parse_size(options.size)
     check_workers(options.workers)
-    counted = 0
     with open_progress() as progress:
         progress.stage("drawing stories", options.stories)
-
-        def report(done: int, _stories: int) -> None:
-            nonlocal counted
-            if done > counted:
-                progress.advance(done - counted)
-            counted = done
-
+        counter = Counter(progress)
         written = write_stories(
             options.out, options.stories, options.seconds, height, width,
-            seed=options.seed, workers=options.workers, progress=report,
+            seed=options.seed, workers=options.workers, progress=lambda done, _: counter(done),
         )  # fmt: skip
-    kept = f" ({written.found} were there already)" if written.found else ""
-    print(f"{options.out}: {options.stories} stories of {options.seconds} s, {written.drawn} drawn now{kept}")
+    were = "was" if written.found == 1 else "were"
+    kept = f" ({written.found} {were} there already)" if written.found else ""
+    stories = counted(options.stories, "story", "stories")
+    print(f"{options.out}: {stories} of {options.seconds} s, {written.drawn} drawn now{kept}")
     return 0
 
 

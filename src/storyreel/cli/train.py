@@ -18,6 +18,7 @@ from storyreel.recipes import RECIPES, get_recipe
 from storyreel.sampling.progress import Progress
 from storyreel.training.config import DrawRun, PackRun, Run, check_batches
 from storyreel.training.launch import is_first, is_launched, launch
+from storyreel.wording import counted
 
 NOTE_EVERY_SECONDS = 30.0
 
@@ -28,7 +29,7 @@ class Train:
 
     A recipe finds in the folder --out what the recipes before it left there, and leaves its own. Everything is saved
     every two minutes and at the end; the numbers are in OUT/NAME/log.jsonl. --set changes one field of the recipe, and
-    a run with changes is another run, which needs a name of its own.
+    a run with changes is another run, which needs a name of its own. A value out of its range is refused at once.
 
     With several GPUs the recipe's batch is that of all of them, so that a step means the same on any number; it must be
     a multiple of their number. --minutes and Ctrl-C stop all of them after the same step.
@@ -78,7 +79,7 @@ def _processes(options: Train, recipe: Run) -> int:
         here = device_count()
         if options.gpus is not None and options.gpus > here:
             way_out = f"Try --gpus {here}" if here else "Leave it out"
-            raise ConfigError(refusal("--gpus", options.gpus, f"PyTorch sees {here} GPUs here", way_out))
+            raise ConfigError(refusal("--gpus", options.gpus, f"PyTorch sees {counted(here, 'GPU')} here", way_out))
         processes = options.gpus or max(1, here)
         if processes > 1:
             progress.note(f"{processes} GPUs, a process each")

@@ -67,6 +67,9 @@ class Judgement:
     """All figures of one model; `settings` says how the clips were generated."""
 
     psnr_db: float
+    """Of the autoencoder: each frame's PSNR, averaged over frames, as image libraries and papers count it."""
+    pooled_psnr_db: float
+    """Of the squared error of all frames together, which the worst of them decide; never more than `psnr_db`."""
     drawn: Reading
     reconstructed: Reading
     generated: Reading
@@ -82,7 +85,7 @@ class Judgement:
             }
             for name, reading in readings.items()
         }
-        return {"psnr_db": self.psnr_db, **spelt, "settings": self.settings}
+        return {"psnr_db": self.psnr_db, "pooled_psnr_db": self.pooled_psnr_db, **spelt, "settings": self.settings}
 
 
 def judge(
@@ -106,13 +109,11 @@ def judge(
     """
     clips = _draw(config, workers)
     readings: dict[str, list[Reading]] = {"drawn": [], "reconstructed": [], "generated": []}
-    errors = []
+    errors: list[np.ndarray] = []
     for start in range(0, len(clips), batch):
         group = clips[start : start + batch]
         rebuilt = [_rebuild(pipeline, clip) for clip in group]
-        errors += [
-            float(((a.astype(np.float64) - clip.frames) ** 2).mean()) for a, clip in zip(rebuilt, group, strict=True)
-        ]
+        errors += [squared_errors(made, clip.frames) for made, clip in zip(rebuilt, group, strict=True)]
         latents = sample_latents(
             pipeline,
             [clip.texts for clip in group],
@@ -133,7 +134,8 @@ def judge(
             _save_sheet(sheets / f"judged_{start // batch:03d}.png", group, made)
         on_batch(min(start + batch, len(clips)))
     return Judgement(
-        psnr_db=10 * math.log10(255**2 / (sum(errors) / len(errors))),
+        psnr_db=float(decibels(np.concatenate(errors)).mean()),
+        pooled_psnr_db=float(decibels(np.concatenate(errors).mean())),
         settings={
             "steps": steps,
             "guidance": guidance,
@@ -158,6 +160,16 @@ def read(probe: Probe, videos: Sequence[np.ndarray], clips: Sequence[Clip]) -> R
         each += int((characters == true).sum())
         count += len(clip.texts)
     return Reading(Share(place, count), Share(whole, count), Share(each, count * len(CHARACTERS)))
+
+
+def squared_errors(made: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Mean squared error of each frame, float64 `[frames]`; videos uint8 `[frames, H, W, 3]`."""
+    return ((made.astype(np.float64) - true) ** 2).mean(axis=(1, 2, 3))
+
+
+def decibels(errors: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratio of mean squared errors of 8-bit values; what rounding alone leaves is the best."""
+    return 10 * np.log10(255**2 / np.maximum(errors, 1 / 12))
 
 
 def _multi_hot(clip: Clip) -> Tensor:

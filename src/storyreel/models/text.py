@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 from storyreel.errors import ConfigError, StoryboardError, WeightsError, refusal
 from storyreel.models.state_dict import load_cogvideox
 from storyreel.models.words import END_SCENE, START_SCENE, Replacement, replace_word
+from storyreel.wording import counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -92,9 +93,10 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], length: i
 
 def too_long(where: str, tokens: int, limit: int) -> str:
     """The one line that tells how much a text has to lose."""
+    much = counted(tokens - limit, "word or punctuation mark", "words or punctuation marks")
     return (
         f"{where} has {tokens} tokens, but at most {limit} fit: {tokens - limit} too many. "
-        f"Take out {tokens - limit} words or punctuation marks (scene marks and the end mark count too)."
+        f"Take out {much} (scene marks and the end mark count too)."
     )
 
 
@@ -110,10 +112,15 @@ def encode_texts(
 
 
 def encode_ids(text_encoder: T5EncoderModel, ids: Tensor, mask: Tensor) -> Tensor:
-    """`encode_texts` for ids and mask `[n, length]` that `tokenize` made, on any device."""
-    device = text_encoder.get_input_embeddings().weight.device
-    mask = mask.to(device)
-    hidden = text_encoder(input_ids=ids.to(device), attention_mask=mask).last_hidden_state
+    """`encode_texts` for ids and mask `[n, length]` that `tokenize` made, on any device.
+
+    Nothing here waits for a GPU, so a CUDA graph can hold it: transformers takes a mask `[n, 1, 1, length]` of summands
+    as it is, but looks into one of `[n, length]` for padding (5.17 and 5.23, masking_utils.py).
+    """
+    weight = text_encoder.get_input_embeddings().weight
+    mask = mask.to(weight.device)
+    padded = (1 - mask)[:, None, None].to(weight.dtype) * torch.finfo(weight.dtype).min
+    hidden = text_encoder(input_ids=ids.to(weight.device), attention_mask=padded).last_hidden_state
     return hidden * mask[..., None].to(hidden.dtype)
 
 

@@ -150,16 +150,20 @@ class StoryreelTransformer3DModel(ModelMixin, ConfigMixin):
     def layout_for(
         self, seconds: int, height_px: int, width_px: int, max_text_tokens: int | None = None
     ) -> TokenLayout:
-        """The layout of a video for this model; text of at most `max_text_tokens` (None: `max_text_seq_length`)."""
-        return TokenLayout.for_video(
-            seconds,
-            height_px,
-            width_px,
-            mini_batch=self.config.mixer_mini_batch,
-            patch=self.config.patch_size,
-            max_text_tokens=max_text_tokens or self.config.max_text_seq_length,
-            compression=Compression(time=self.config.temporal_compression_ratio, channels=self.config.out_channels),
-        )
+        """The layout of a video for this model, 0 seconds for a still; GeometryError where there is none.
+
+        A text has at most `max_text_tokens` (None: `max_text_seq_length`).
+        """
+        own = self.config
+        limits: dict[str, Any] = {
+            "mini_batch": own.mixer_mini_batch,
+            "patch": own.patch_size,
+            "max_text_tokens": max_text_tokens or own.max_text_seq_length,
+            "compression": Compression(time=own.temporal_compression_ratio, channels=own.out_channels),
+        }
+        if seconds == 0:
+            return TokenLayout.for_still(height_px, width_px, **limits)
+        return TokenLayout.for_video(seconds, height_px, width_px, **limits)
 
     def forward(self, latents: Tensor, text: Tensor, timestep: Tensor, layout: TokenLayout) -> Tensor:
         """The velocity that this model predicts, `[B, F, out_channels, H, W]` in the dtype of the parameters.

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from storyreel.errors import ConfigError
 from storyreel.recipes import demo
+from storyreel.recipes.limits import check_value
 from storyreel.training.config import Run
 
 Config = TypeVar("Config")
@@ -19,8 +20,10 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "demo-clips-9s": demo.clips_9s,
     "demo-vae-parts": demo.vae_parts,
     "demo-vae": demo.vae,
+    "demo-latents-stills": demo.latents_stills,
     "demo-latents-3s": demo.latents_3s,
     "demo-latents-9s": demo.latents_9s,
+    "demo-stills": demo.stills,
     "demo-base": demo.base,
     "demo-3s": demo.stage_3s,
     "demo-9s": demo.stage_9s,
@@ -33,7 +36,7 @@ RECIPES: dict[str, Callable[[], Run]] = {
 def get_recipe(name: str, changes: tuple[str, ...] = ()) -> Run:
     """The recipe `name`, with `changes` such as "steps=100" or "optimiser.learning_rate=1e-4" made to it.
 
-    ConfigError for an unknown recipe or field, or a value of another type.
+    ConfigError for an unknown recipe or field, or a value of another type or out of its range.
     """
     if name not in RECIPES:
         nearest = difflib.get_close_matches(name, RECIPES, 1)
@@ -71,4 +74,5 @@ def _with(config: Config, path: list[str], text: str, change: str) -> Config:
             new = type(old)(text)
         except ValueError as error:
             raise ConfigError(f"--set {change!r}: {text!r} is no {type(old).__name__}. Give one like {old}.") from error
+        check_value(type(config), path[0], change.partition("=")[0], new, old)
     return dataclasses.replace(config, **{path[0]: new})  # pyright: ignore[reportArgumentType]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS, TokenLayout
+from storyreel.sampling.leftovers import aside
 from storyreel.sampling.video import output_error
 
 THUMBNAIL_WIDTH = 192
@@ -84,12 +85,12 @@ def save_contact_sheet(path: Path, thumbnails: Sequence[np.ndarray], aspect: flo
 
     The file is replaced whole or not at all; OutputError where it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = aside(path)
     try:
-        lay_out(thumbnails, aspect).save(aside, format="PNG")
-        os.replace(aside, path)
+        lay_out(thumbnails, aspect).save(part, format="PNG")
+        os.replace(part, path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise output_error(path, error) from error
 
 

@@ -25,12 +25,12 @@ from storyreel.models.state_dict import load_cogvideox
 from storyreel.models.text import load_text_encoder, load_tokenizer
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.sampling.contact_sheet import LatentRGB
+from storyreel.sampling.device import CPU_FACTS, multiplies_bfloat16
 from storyreel.sampling.request import check_is_model
 from storyreel.sampling.schedulers import Scheduler, SolverName
 
 INFO_FILE = "storyreel.json"
 PIPELINE_CLASS = "StoryreelPipeline"
-CPU_FACTS = Path("/proc/cpuinfo")
 MODELS: tuple[str, ...] = ("text_encoder", "transformer", "vae")
 PARTS = ("tokenizer", "text_encoder", "transformer", "vae", "scheduler")
 HASHED_BYTES = 2**28
@@ -57,7 +57,10 @@ class FileFacts(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """storyreel.json of a model folder. Sizes in pixels; `stages` are the seconds of video that it was trained at."""
+    """storyreel.json of a model folder.
+
+    Sizes in pixels; `stages` are the seconds of video that it was trained at, 0 for stills.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -132,15 +135,6 @@ def fastest_dtypes(device: torch.device) -> dict[str, torch.dtype]:
         return dict.fromkeys(MODELS, torch.bfloat16)
     decoding = torch.bfloat16 if multiplies_bfloat16(CPU_FACTS) else torch.float32
     return {**dict.fromkeys(MODELS, torch.float32), "vae": decoding}
-
-
-def multiplies_bfloat16(cpu_facts: Path) -> bool:
-    """Whether the processor has instructions for it, from Linux's list of flags; False where there is no such list."""
-    try:
-        flags = set(cpu_facts.read_text(encoding="utf-8").split())
-    except OSError:
-        return False
-    return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
 def weight_facts(folder: Path) -> dict[str, FileFacts]:

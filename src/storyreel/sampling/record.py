@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 import storyreel
+from storyreel.sampling.leftovers import aside
 from storyreel.sampling.memory import process_peak_mib
 from storyreel.sampling.video import output_error
 
@@ -48,10 +49,10 @@ def peak_memory_mib(device: torch.device) -> dict[str, int]:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record as JSON, whole or not at all; OutputError where it cannot be written."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = aside(path)
     try:
-        aside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(aside, path)
+        part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(part, path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise output_error(path, error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +11,17 @@ from storyreel.assets import DEMO_MODEL
 from storyreel.errors import ConfigError, OutputError, StoryboardError, WeightsError, refusal
 from storyreel.geometry import SEGMENT_SECONDS, STAGE_SECONDS
 from storyreel.sampling.guidance import check_guidance
+from storyreel.sampling.leftovers import clear_leftovers
 from storyreel.sampling.video import check_output
 from storyreel.storyboard.reader import read_storyboard
 from storyreel.storyboard.schema import Storyboard
+from storyreel.wording import counted
 
 if TYPE_CHECKING:
     from storyreel.sampling.schedulers import SolverName
 
 LARGEST_SEED = 2**63 - 1
+HUB_ID = re.compile(r"(https?:/huggingface\.co/)?(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,12 @@ class Request:
     def beside(self, ending: str) -> Path:
         """A file that stands beside the video and has its name."""
         return self.out.with_suffix(ending)
+
+    def clear_leftovers(self) -> str:
+        """Removes what a killed run to this output left; one line about it, empty where there was none."""
+        return clear_leftovers(
+            self.out, self.beside(".preview.png"), [self.beside(".sheet.png"), self.beside(".run.json")]
+        )
 
     def check(self) -> Storyboard:
         """What the video will tell: the storyboard, or its beginning. StoryreelError, one line, for any mistake."""
@@ -76,17 +86,34 @@ def choose_segments(storyboard: Storyboard, seconds: int | None) -> Storyboard:
         nearest = min(STAGE_SECONDS, key=lambda stage: abs(stage - seconds))
         raise ConfigError(refusal("--seconds", seconds, f"it must be one of {stages}", f"Try {nearest}"))
     if seconds > storyboard.seconds:
-        segments = "1 segment" if len(storyboard.segments) == 1 else f"{len(storyboard.segments)} segments"
-        have = f"the storyboard has {segments}, {storyboard.seconds} s"
+        have = f"the storyboard has {counted(len(storyboard.segments), 'segment')}, {storyboard.seconds} s"
         raise StoryboardError(refusal("--seconds", seconds, have, "Ask for less or write more"))
     return storyboard.first(seconds // SEGMENT_SECONDS)
 
 
 def check_is_model(folder: Path) -> None:
     """WeightsError unless there is a folder with a model's index; model_folder.check_folder looks inside."""
+    if not folder.exists() and (hub_id := find_hub_id(folder)):
+        own = hub_id.partition("/")[2]
+        raise WeightsError(
+            f"There is no model folder {folder}; it looks like an id of the Hugging Face hub, and storyreel does not "
+            f"download by itself. If a storyreel model is there: hf download {hub_id} --local-dir {own}, then "
+            f"--model {own}."
+        )
     if not folder.is_dir():
         raise WeightsError(
             f"There is no model folder {folder}. Give a folder that storyreel train or save_pipeline made."
         )
     if not (folder / "model_index.json").is_file():
         raise WeightsError(f"{folder} holds no model_index.json. Give a folder that storyreel train made.")
+
+
+def find_hub_id(folder: Path) -> str | None:
+    """The id, "owner/name", where a path that does not exist looks like one or like its address; None elsewhere.
+
+    >>> find_hub_id(Path("THUDM/CogVideoX-2b")), find_hub_id(Path("a/b/c"))
+    ('THUDM/CogVideoX-2b', None)
+    """
+    found = HUB_ID.fullmatch(folder.as_posix())
+    # In a folder that exists, a missing model is a slip of the pen.
+    return None if found is None or Path(found["owner"]).exists() else f"{found['owner']}/{found['name']}"

@@ -1,7 +1,8 @@
 """One run: a storyboard file in; a video, its contact sheet and its record out. `storyreel generate` is a thin wrapper.
 
 Beside VIDEO.mp4 stand VIDEO.sheet.png and VIDEO.run.json; while it runs, VIDEO.preview.png shows what each step
-predicts. Whatever interrupts the run, none of them is left behind half-made.
+predicts. Whatever interrupts the run, none of them is left behind half-made; what a killed run leaves, the next one
+removes.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import torch
 from torch import Tensor
 
 import storyreel
+from storyreel.errors import Stopped
 from storyreel.geometry import FRAMES_PER_SECOND, PixelShape, TokenLayout
 from storyreel.sampling.contact_sheet import latent_thumbnails, middle_frames, save_contact_sheet
 from storyreel.sampling.device import choose_device
 from storyreel.sampling.guidance import guidance_scales
+from storyreel.sampling.leftovers import marked
 from storyreel.sampling.model_folder import PARTS, ModelInfo, check_folder
 from storyreel.sampling.pipeline import StepReport, StoryreelPipeline, load_pipeline
 from storyreel.sampling.progress import Progress, Silent
@@ -115,7 +118,8 @@ def generate(
     much of the storyboard from its start, a stage length (None: all of it). steps, guidance, solver: None for what the
     model's storyreel.json says. device: "auto", "cpu", "cuda", ... story: which one of a file of many, from 0.
     keep_partial: stopped while frames are written, the frames so far stay as VIDEO.partial.mp4.
-    A user's mistake is a StoryreelError of one line; nothing half-written stays then, nor after Ctrl-C.
+    A user's mistake is a StoryreelError of one line; nothing half-written stays then, nor after Ctrl-C, which is a
+    Stopped where frames were or could have been kept. What a killed run to `out` left is removed, with a note.
     """
     source = Path(storyboard)
     request = Request(
@@ -137,23 +141,26 @@ def generate(
 def carry_out(request: Request, progress: Progress | None = None) -> RunResult:
     """`generate` for a request that is put together already."""
     diary = Diary(progress or Silent())
-    job = _prepare(request, diary)
-    try:
-        thumbnails = _make_video(job, diary)
-    finally:
-        request.beside(".preview.png").unlink(missing_ok=True)
+    with diary.stage("read the storyboard"):
+        told = request.check()
+        if note := request.clear_leftovers():
+            diary.progress.note(note)
+    with marked(request.out):
+        job = _prepare(request, told, diary)
+        try:
+            thumbnails = _make_video(job, diary)
+        finally:
+            request.beside(".preview.png").unlink(missing_ok=True)
     save_contact_sheet(request.beside(".sheet.png"), thumbnails, job.info.width / job.info.height)
     return _record(job, diary)
 
 
-def _prepare(request: Request, diary: Diary) -> Job:
-    """Every check, from the quickest to the slowest, and the loading."""
-    with diary.stage("read the storyboard"):
-        told = request.check()
+def _prepare(request: Request, told: Storyboard, diary: Diary) -> Job:
+    """Every other check, from the quickest to the slowest, and the loading."""
+    with diary.stage("load the model", len(PARTS)):
         check_folder(request.folder)
         info = ModelInfo.read(request.folder)
         device = choose_device(request.device)
-    with diary.stage("load the model", len(PARTS)):
         pipeline = load_pipeline(request.folder, device, on_part=lambda part: diary.progress.advance())
         settings = _settings(request, info, pipeline, device)
     layout = pipeline.layout_for(told, info.height, info.width, info.max_text_tokens)
@@ -186,9 +193,26 @@ def _make_video(job: Job, diary: Diary) -> list[np.ndarray]:
     info, request = job.info, job.request
     comment = f"storyreel {storyreel.__version__}, seed {request.seed}"
     partial = request.keep_partial
-    with VideoWriter(request.out, info.height, info.width, comment=comment, keep_partial=partial) as writer:
-        latents = _denoise(job, diary)
-        return _write_frames(job, latents, writer, diary)
+    writer = VideoWriter(request.out, info.height, info.width, comment=comment, keep_partial=partial)
+    try:
+        with writer:
+            latents = _denoise(job, diary)
+            return _write_frames(job, latents, writer, diary)
+    except KeyboardInterrupt:
+        raise Stopped(_what_is_kept(writer, job.told.seconds)) from None
+
+
+def _what_is_kept(writer: VideoWriter, seconds: int) -> str:
+    """What an interrupted video of so many seconds leaves, in one line."""
+    made = f"{writer.frames / FRAMES_PER_SECOND:.1f} of {seconds} s"
+    if not writer.frames:
+        way_out = "" if writer.keep_partial else "; from then on --keep-partial keeps those that are"
+        kept = f"Nothing is kept, for no frame was written yet{way_out}."
+    elif writer.keep_partial:
+        kept = f"{writer.partial_path} is kept: the first {made}."
+    else:
+        kept = f"Nothing is kept; --keep-partial would have kept the first {made}."
+    return f"{kept} The same line begins again."
 
 
 def _denoise(job: Job, diary: Diary) -> Tensor:

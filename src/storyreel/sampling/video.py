@@ -23,6 +23,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from storyreel.errors import OutputError, refusal
 from storyreel.geometry import FRAMES_PER_SECOND
+from storyreel.sampling.leftovers import aside
 
 REMEDIES = {
     errno.ENOSPC: "Make room there",
@@ -72,7 +73,7 @@ class VideoWriter:
         check_output(self.path)
         if height % 2 or width % 2:
             raise OutputError(refusal("frame size", f"{width}x{height}", "H.264 needs even sides", "Change the size"))
-        self._aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._aside = aside(self.path)
         try:
             self._container = av.open(
                 os.path.abspath(self._aside), "w", format="mp4", options={"movflags": "+faststart"}

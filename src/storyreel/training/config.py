@@ -61,19 +61,20 @@ class VAERun:
 
 @dataclass(frozen=True)
 class EncodeRun:
-    """Encode drawn clips to latents with a trained VAE."""
+    """Encode drawn clips to latents with a trained VAE; with `stills`, so many single frames of each clip instead."""
 
     name: str
     clips_folder: str
     vae_folder: str
+    stills: int = 0
 
 
 @dataclass(frozen=True)
 class DiffusionRun:
-    """Train the text encoder and the transformer together on latents of one length.
+    """Train the text encoder and the transformer together on latents of one length; 0 seconds are stills.
 
     `init` names the model folder of an earlier run; mixers that it lacks start new. `compile_blocks` compiles the
-    blocks (on a GPU; not for TTT layers, whose op is compiled by itself).
+    blocks (on a GPU) around the mixers, which compile what pays.
     """
 
     name: str

@@ -19,8 +19,8 @@ WARM_UP_STEPS = 3
 class GraphedStep:
     """Calls `step(inputs) -> values`, which runs forward and backward, by replaying its capture.
 
-    `inputs` is a dict of tensors of fixed shapes; those named in `differentiable` get a `.grad` in `self.inputs`.
-    Gradients of `parameters` land in their `.grad`, which keep their addresses.
+    `inputs` is a dict of tensors of fixed shapes. Gradients of `parameters` land in their `.grad`, which keep their
+    addresses.
     """
 
     def __init__(
@@ -28,20 +28,16 @@ class GraphedStep:
         step: Callable[[dict[str, Tensor]], dict[str, Tensor]],
         inputs: dict[str, Tensor],
         parameters: Sequence[Tensor],
-        differentiable: tuple[str, ...] = (),
     ) -> None:
         self.inputs = {name: value.detach().clone() for name, value in inputs.items()}
-        for name in differentiable:
-            self.inputs[name].requires_grad_()
-        cleared = [*parameters] + [self.inputs[name] for name in differentiable]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(WARM_UP_STEPS):
-                _clear(cleared)
+                _clear(parameters)
                 step(self.inputs)
         torch.cuda.current_stream().wait_stream(side)
-        _clear(cleared)
+        _clear(parameters)
         self.graph = torch.cuda.CUDAGraph()
         # The thread by which NCCL looks after its own work must not end the capture.
         mode = "global" if parallel.size() == 1 else "thread_local"
@@ -58,31 +54,24 @@ class GraphedStep:
 
 
 class TrainingStep:
-    """`step(inputs) -> values` (forward and backward), as a CUDA graph on a GPU and as it is elsewhere.
-
-    After a call, `self.inputs` are the tensors that the step saw; those named in `differentiable` have their `.grad`.
-    """
+    """`step(inputs) -> values` (forward and backward), as a CUDA graph on a GPU and as it is elsewhere."""
 
     def __init__(
         self,
         step: Callable[[dict[str, Tensor]], dict[str, Tensor]],
         parameters: Sequence[Tensor],
-        differentiable: tuple[str, ...] = (),
     ) -> None:
-        self.step, self.parameters, self.differentiable = step, parameters, differentiable
-        self.inputs: dict[str, Tensor] = {}
+        self.step, self.parameters = step, parameters
         self._graphed: GraphedStep | None = None
 
     def __call__(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         if next(iter(inputs.values())).is_cuda:
             if self._graphed is None:
-                self._graphed = GraphedStep(self.step, inputs, self.parameters, self.differentiable)
-                self.inputs = self._graphed.inputs
+                self._graphed = GraphedStep(self.step, inputs, self.parameters)
             values = self._graphed(inputs)
         else:
             _clear(self.parameters)
-            self.inputs = {k: v.detach().requires_grad_(k in self.differentiable) for k, v in inputs.items()}
-            values = self.step(self.inputs)
+            values = self.step(inputs)
         return {name: value.detach() for name, value in values.items()}
 
 

@@ -1,12 +1,11 @@
 """Muon (Jordan et al., 2024): momentum, made orthogonal, for the matrices inside a network.
 
-torch.optim.Muon takes one matrix at a time, hundreds of small launches a step; this one takes all of a shape together,
-and convolutions as the matrices `[out, in * kernel]` that they are.
+torch.optim.Muon takes one matrix at a time, hundreds of small launches a step; this one takes stacks of matrices of one
+shape too, and convolutions as the matrices `[out, in * kernel]` that they are.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,15 +35,20 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     wide = x.shape[-2] <= x.shape[-1]
     x = x if wide else x.mT
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
     a, b, c = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = x.view(shape)
     return x if wide else x.mT
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum whose orthogonal part is the update; parameters float32 with two axes or more."""
+    """Nesterov momentum whose orthogonal part is the update; parameters float32 with two axes or more.
+
+    A `stacked` parameter `[matrices, rows, columns]` is so many matrices; any other is one, `[out, everything else]`.
+    """
 
     def __init__(
         self,
@@ -52,31 +56,26 @@ class Muon(torch.optim.Optimizer):
         lr: float = 1e-3,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        stacked: bool = False,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "stacked": stacked}
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One update of every parameter with a gradient. It takes no closure."""
         for group in self.param_groups:
-            shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    shapes[parameter.flatten(1).shape].append(parameter)
-            for shape, parameters in shapes.items():
-                update = orthogonalise(
-                    torch.stack([x.flatten(1) for x in self._momentum(parameters, group["momentum"])])
-                )
-                size = group["lr"] * RMS_OF_UPDATE * max(shape) ** 0.5
-                updates = [u.view_as(p) for u, p in zip(update.float().unbind(), parameters, strict=True)]
-                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parameters, updates, alpha=-size)
+                if parameter.grad is None:
+                    continue
+                momentum = self._momentum(parameter, parameter.grad, group["momentum"])
+                matrices = momentum if group["stacked"] else momentum.flatten(1)
+                size = group["lr"] * RMS_OF_UPDATE * max(matrices.shape[-2:]) ** 0.5
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(orthogonalise(matrices).reshape(parameter.shape), alpha=-size)
 
-    def _momentum(self, parameters: list[Tensor], momentum: float) -> list[Tensor]:
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        for parameter in parameters:
-            if not self.state[parameter]:
-                self.state[parameter]["exp_avg"] = torch.zeros_like(parameter)
-        averages = [self.state[parameter]["exp_avg"] for parameter in parameters]
-        torch._foreach_lerp_(averages, gradients, 1 - momentum)
-        return list(torch._foreach_lerp(gradients, averages, momentum))
+    def _momentum(self, parameter: Tensor, gradient: Tensor, momentum: float) -> Tensor:
+        state = self.state[parameter]
+        if not state:
+            state["exp_avg"] = torch.zeros_like(parameter)
+        return gradient.lerp(state["exp_avg"].lerp_(gradient, 1 - momentum), momentum)

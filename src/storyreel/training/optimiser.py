@@ -2,24 +2,23 @@
 
 The working parameters (bfloat16 on a GPU) are what the forward and backward passes see. Each step copies their
 gradients to float32, clips, updates the masters, and copies the result back. The moving average, an exponential one,
-follows the masters.
+follows the masters. Masters, average, moments and gradients each lie in one flat tensor: a step is a few launches over
+all of them, not hundreds of small ones.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from storyreel.training import parallel
 from storyreel.training.config import OptimiserConfig
+from storyreel.training.flat import FlatPlaces
 from storyreel.training.muon import Muon, is_hidden_matrix
-
-ALIGNED_NUMBERS = 64
-"""Each gradient begins at a multiple of so many numbers, as a tensor of its own would."""
 
 
 def learning_rate_factor(config: OptimiserConfig, step: int, progress: float) -> float:
@@ -39,6 +38,22 @@ def is_decayed(name: str, parameter: Tensor) -> bool:
     return parameter.ndim >= 2 and not ("norm" in last or last in ("b", "b1", "b2"))
 
 
+class Kind(NamedTuple):
+    """What parameters must have in common to move together; `matrix` is rows and columns of Muon's, None of AdamW's."""
+
+    rate: float
+    decay: float
+    matrix: tuple[int, int] | None
+
+
+def kind_of(name: str, parameter: Tensor, config: OptimiserConfig) -> Kind:
+    """How a parameter is moved: its learning rate, its weight decay and by which optimiser."""
+    rate = config.learning_rate if ".mixer." in name else config.pretrained_learning_rate or config.learning_rate
+    is_muons = config.matrices == "muon" and is_hidden_matrix(name, parameter)
+    matrix = (len(parameter), parameter[0].numel()) if is_muons else None
+    return Kind(rate, config.weight_decay if is_decayed(name, parameter) else 0.0, matrix)
+
+
 class MasterOptimiser:
     """Optimiser of `named_parameters` (working weights, any dtype, `.grad` set by the backward pass).
 
@@ -51,49 +66,63 @@ class MasterOptimiser:
         trained = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
         self.names = [name for name, _ in trained]
         self.working: list[Tensor] = [parameter for _, parameter in trained]
-        self.masters = [parameter.detach().float().clone() for parameter in self.working]
-        self.ema = [master.clone() for master in self.masters]
-        self.gradients = _grad_in_one_buffer(self.masters)
+        kinds = [kind_of(name, parameter, config) for name, parameter in trained]
+        self._places = FlatPlaces([parameter.shape for parameter in self.working], kinds)
+        device = self.working[0].device
+        self._master, self._ema, self.gradients, *moments = (
+            torch.zeros(self._places.length, device=device) for _ in range(5)
+        )
+        self._moments = dict(zip(("exp_avg", "exp_avg_sq"), moments, strict=True))
+        self.masters, self.ema = self._places.views(self._master), self._places.views(self._ema)
+        with torch.no_grad():
+            torch._foreach_copy_(self.masters, self.working)
+            self._ema.copy_(self._master)
+        self._gradient_views = self._places.views(self.gradients)
+        for master, gradient in zip(self.masters, self._gradient_views, strict=True):
+            master.grad = gradient
         self.optimisers = list(self._optimisers())
         self.steps = 0
 
     def _optimisers(self) -> Iterator[torch.optim.Optimizer]:
-        config = self.config
-        hidden = [
-            config.matrices == "muon" and is_hidden_matrix(*own) for own in zip(self.names, self.masters, strict=True)
-        ]
-        if not all(hidden):
-            groups = self._groups([not own for own in hidden])
-            yield torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=self.masters[0].is_cuda)
-        if any(hidden):
-            yield Muon(self._groups(hidden), lr=config.learning_rate)
+        config, on_gpu = self.config, self._master.is_cuda
+        groups: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        states: dict[Tensor, dict[str, Tensor]] = {}
+        for kind in self._places.spans:
+            master = self._together(self._master, kind)
+            master.grad = self._together(self.gradients, kind)
+            states[master] = {key: self._together(moment, kind) for key, moment in self._moments.items()}
+            group = {"params": [master], "rate": kind.rate, "weight_decay": kind.decay}
+            groups[kind.matrix is not None].append(group)
+        if groups[False]:
+            adamw = torch.optim.AdamW(groups[False], lr=config.learning_rate, betas=config.betas, fused=on_gpu)
+            for group in groups[False]:
+                (master,) = group["params"]
+                adamw.state[master] = {"step": torch.zeros((), device=master.device), **states[master]}
+            yield adamw
+        if groups[True]:
+            muon = Muon(groups[True], lr=config.learning_rate, stacked=True)
+            for group in groups[True]:
+                (master,) = group["params"]
+                muon.state[master] = {"exp_avg": states[master]["exp_avg"]}
+            yield muon
 
-    def _groups(self, chosen: list[bool]) -> list[dict[str, Any]]:
-        config = self.config
-        rates = {True: config.learning_rate, False: config.pretrained_learning_rate or config.learning_rate}
-        groups: dict[tuple[float, float], list[Tensor]] = {}
-        for name, master, is_chosen in zip(self.names, self.masters, chosen, strict=True):
-            if is_chosen:
-                decay = config.weight_decay if is_decayed(name, master) else 0.0
-                groups.setdefault((rates[".mixer." in name], decay), []).append(master)
-        return [{"params": params, "rate": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
-
-    def _optimiser_of(self, master: Tensor) -> torch.optim.Optimizer:
-        return next(
-            one
-            for one in self.optimisers
-            if any(master is own for group in one.param_groups for own in group["params"])
-        )
+    def _together(self, buffer: Tensor, kind: Kind) -> Tensor:
+        """All of a kind as one tensor: AdamW's in a row, Muon's as matrices one above the other."""
+        if kind.matrix is None:
+            return buffer[self._places.spans[kind]]
+        return self._places.stack(buffer, kind, *kind.matrix)
 
     @torch.no_grad()
     def step(self, progress: float) -> Tensor:
         """One update; returns the norm of the gradient before clipping (a 0-d tensor, no synchronisation)."""
-        with_grad = [(w, m) for w, m in zip(self.working, self.masters, strict=True) if w.grad is not None]
-        gradients = [m.grad for _, m in with_grad if m.grad is not None]
-        torch._foreach_copy_(gradients, [w.grad for w, _ in with_grad if w.grad is not None])
+        given = [(v, w.grad) for v, w in zip(self._gradient_views, self.working, strict=True) if w.grad is not None]
+        if len(given) < len(self.working):
+            self.gradients.zero_()
+        torch._foreach_copy_([view for view, _ in given], [gradient for _, gradient in given])
         parallel.average_(self.gradients)
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        torch._foreach_mul_(gradients, (self.config.clip / (norm + 1e-6)).clamp(max=1.0))
+        # In float64: a CPU adds up millions of float32 in a row, and loses the fourth digit.
+        norm = torch.linalg.vector_norm(self.gradients, dtype=torch.float64).float()
+        self.gradients.mul_((self.config.clip / (norm + 1e-6)).clamp(max=1.0))
         factor = learning_rate_factor(self.config, self.steps, progress)
         for one in self.optimisers:
             for group in one.param_groups:
@@ -102,38 +131,34 @@ class MasterOptimiser:
         torch._foreach_copy_(self.working, self.masters)
         # A young average must forget its random start: the usual warm-up of the decay.
         decay = min(self.config.ema_decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self.ema, self.masters, 1 - decay)
+        self._ema.lerp_(self._master, 1 - decay)
         self.steps += 1
         return norm
 
     @torch.no_grad()
     def copy_from_first(self) -> None:
         """Takes the first process's weights: equal seeds should have made all equal, but it must be so."""
-        parallel.copy_from_first_(self.masters + self.ema)
+        parallel.copy_from_first_([self._master, self._ema])
         torch._foreach_copy_(self.working, self.masters)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Masters, average and moments by name, all float32; Muon has no second moment, and zeros stand for it."""
-        state = {}
-        for name, master, ema in zip(self.names, self.masters, self.ema, strict=True):
-            moments = self._optimiser_of(master).state.get(master, {})
-            state[f"master.{name}"], state[f"ema.{name}"] = master, ema
-            for key in ("exp_avg", "exp_avg_sq"):
-                state[f"{key}.{name}"] = moments.get(key, torch.zeros_like(master))
-        return state
+        buffers = {"master": self._master, "ema": self._ema, **self._moments}
+        return {
+            f"{key}.{name}": view
+            for key, buffer in buffers.items()
+            for name, view in zip(self.names, self._places.views(buffer), strict=True)
+        }
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor], steps: int) -> None:
         """Restores what `state_dict` gave after `steps` steps; the working weights follow."""
-        for name, master, ema in zip(self.names, self.masters, self.ema, strict=True):
-            master.copy_(state[f"master.{name}"])
-            ema.copy_(state[f"ema.{name}"])
-            moments = {"exp_avg": state[f"exp_avg.{name}"].to(master)}
-            one = self._optimiser_of(master)
-            if isinstance(one, torch.optim.AdamW):
-                moments["step"] = torch.tensor(float(steps), device=master.device if master.is_cuda else "cpu")
-                moments["exp_avg_sq"] = state[f"exp_avg_sq.{name}"].to(master)
-            one.state[master] = moments
+        for key, view in self.state_dict().items():
+            view.copy_(state[key])
+        for one in self.optimisers:
+            for own in one.state.values():
+                if "step" in own:
+                    own["step"].fill_(steps)
         torch._foreach_copy_(self.working, self.masters)
         self.steps = steps
 
@@ -141,12 +166,3 @@ class MasterOptimiser:
     def use_average(self) -> None:
         """Puts the moving average into the working weights: what is to be shipped. The masters stay."""
         torch._foreach_copy_(self.working, self.ema)
-
-
-def _grad_in_one_buffer(masters: list[Tensor]) -> Tensor:
-    """Gives each master a zero `.grad` in one flat float32 tensor, so that processes average all of them at once."""
-    lengths = [-(-master.numel() // ALIGNED_NUMBERS) * ALIGNED_NUMBERS for master in masters]
-    buffer = torch.zeros(sum(lengths), device=masters[0].device)
-    for master, part in zip(masters, buffer.split(lengths), strict=True):
-        master.grad = part.as_strided(master.shape, master.stride(), part.storage_offset())
-    return buffer

@@ -109,6 +109,7 @@ def _encode(recipe: EncodeRun, root: Path, device: torch.device, workers: int, r
         root / recipe.clips_folder,
         root / recipe.name,
         vae,
+        stills=recipe.stills,
         workers=workers,
         on_clip=_counter(recipe.name, total, report if parallel.is_first() else silent, parallel.size()),
         part=parallel.rank(),

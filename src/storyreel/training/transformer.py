@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast, T5EncoderModel
 from storyreel.data.latent_clips import LatentClips, batch_indices
 from storyreel.errors import KernelUnavailable
 from storyreel.geometry import TokenLayout
-from storyreel.mixers.ttt import TTTMLP, TTTLayer
+from storyreel.mixers.ttt import TTTMLP, TTTLayer, TTTLinear
 from storyreel.models.state_dict import load_cogvideox
 from storyreel.models.text import build_text_encoder, build_tokenizer, encode_ids, tokenize
 from storyreel.models.transformer import StoryreelTransformer3DModel
@@ -48,17 +48,20 @@ class Batches:
         self.run, self.layout, self.device = run, layout, device
         self.latents = clips.latents.to(device)
         flat = [text for texts in clips.texts for text in texts]
-        ids, mask = tokenize(tokenizer, flat, layout.text_tokens)
+        different = {text: row for row, text in enumerate(dict.fromkeys(flat))}
+        rows = [different[text] for text in flat]  # the stills of a clip share its text
+        ids, mask = (x[rows] for x in tokenize(tokenizer, list(different), layout.text_tokens))
         shape = (len(clips), layout.segments, layout.text_tokens)
         self.ids, self.mask = ids.view(shape).to(device), mask.view(shape).to(device)
         self.empty_ids, self.empty_mask = (x.to(device) for x in tokenize(tokenizer, [""], layout.text_tokens))
-        self.alpha_bar = build_scheduler("ddim", **run.scheduler).alphas_cumprod.float().to(device)
+        self.alpha_bar = build_scheduler("ddim", **run.scheduler).alphas_cumprod.float()
 
-    def at(self, step: int, indices: Tensor, dtype: torch.dtype) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Inputs of the diffusion step, and ids and mask `[B * S, L]` of its texts (some dropped), of this process.
+    def at(self, step: int, indices: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Inputs of the diffusion step of this process; ids and mask `[B * S, L]` are its texts (some dropped).
 
         `indices` are of the whole batch. `share` is what the mean error of these rows counts in the mean over
-        processes: 1 but for rows with less or more weight than others.
+        processes: 1 but for rows with less or more weight than others. What is small is drawn on the CPU and goes over
+        from pinned memory, so that a GPU is never waited for: one step is prepared while it works on the one before.
         """
         run = self.run
         rows = parallel.rows(run.batch)
@@ -66,24 +69,28 @@ class Batches:
         levels, weights = draw_noise_levels(
             run.batch, self.layout.segments, len(self.alpha_bar), run.clean_prefix_share, generator
         )
-        dropped = (torch.rand(run.batch, generator=generator) < run.text_dropout).to(self.device)[:, None, None]
+        dropped = (torch.rand(run.batch, generator=generator) < run.text_dropout)[:, None, None]
         on_device = torch.Generator(self.device).manual_seed(run.seed * 1_000_003 + step)
         noise = torch.randn((run.batch, *self.latents.shape[1:]), generator=on_device, device=self.device, dtype=dtype)
         weights = per_latent(weights, self.layout)
         share = weights[rows].sum() * parallel.size() / weights.sum()
-        indices, dropped = indices[rows].to(self.device), dropped[rows]
-        ids = torch.where(dropped, self.empty_ids, self.ids[indices]).flatten(0, 1)
-        mask = torch.where(dropped, self.empty_mask, self.mask[indices]).flatten(0, 1)
-        levels = levels[rows].to(self.device)
-        inputs = {
+        alpha_bar = per_latent(self.alpha_bar[levels[rows]], self.layout)
+        indices, dropped = self._sent(indices[rows]), self._sent(dropped[rows])
+        return {
+            "ids": torch.where(dropped, self.empty_ids, self.ids[indices]).flatten(0, 1),
+            "mask": torch.where(dropped, self.empty_mask, self.mask[indices]).flatten(0, 1),
             "latents": self.latents[indices].to(dtype),
             "noise": noise[rows],
-            "levels": levels,
-            "alpha_bar": per_latent(self.alpha_bar[levels], self.layout),
-            "weights": weights[rows].to(self.device),
-            "share": share.to(self.device),
+            "levels": self._sent(levels[rows]),
+            "alpha_bar": self._sent(alpha_bar),
+            "weights": self._sent(weights[rows]),
+            "share": self._sent(share),
         }
-        return inputs, ids, mask
+
+    def _sent(self, values: Tensor) -> Tensor:
+        if self.device.type != "cuda":
+            return values.to(self.device)
+        return values.pin_memory().to(self.device, non_blocking=True)
 
 
 def train_diffusion(run: DiffusionRun, root: Path, *, device: torch.device, clock: Clock, report: Report) -> None:
@@ -107,7 +114,7 @@ def train_diffusion(run: DiffusionRun, root: Path, *, device: torch.device, cloc
         if not order:
             needed = itertools.islice(batch_indices(len(clips), run.batch, run.seed), step, run.steps)
             order.extend(reversed(list(needed)))
-        return stepper(*batches.at(step, order.pop(), dtype))
+        return stepper(batches.at(step, order.pop(), dtype))
 
     try:
         train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
@@ -174,34 +181,30 @@ def prepare_for_gpu(transformer: StoryreelTransformer3DModel, compile_blocks: bo
 
 
 def _training_backend(layer: TTTLayer[Any]) -> str:
-    if isinstance(layer, TTTMLP):
+    if isinstance(layer, TTTMLP | TTTLinear):
         with suppress(KernelUnavailable):
             return resolve_backend("triton", torch.device("cuda"))
     return "dual_compiled"
 
 
 class _Stepper:
-    """Forward and backward of one batch.
-
-    The text encoder stays outside the CUDA graph, because transformers builds its masks with data-dependent Python.
-    """
+    """Forward and backward of one batch through both models, as one CUDA graph on a GPU."""
 
     def __init__(
         self, transformer: StoryreelTransformer3DModel, text_encoder: T5EncoderModel, layout: TokenLayout
     ) -> None:
         self.transformer, self.text_encoder, self.layout = transformer, text_encoder, layout
-        self.diffusion = TrainingStep(self._diffuse, list(transformer.parameters()), ("text",))
+        self.step = TrainingStep(self.forward_backward, [*text_encoder.parameters(), *transformer.parameters()])
 
-    def __call__(self, inputs: dict[str, Tensor], ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        self.text_encoder.zero_grad(set_to_none=True)
-        text = encode_ids(self.text_encoder, ids, mask).unflatten(0, (len(inputs["latents"]), self.layout.segments))
-        values = self.diffusion(inputs | {"text": text.detach()})
-        text.backward(self.diffusion.inputs["text"].grad)
-        return values
+    def __call__(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        return self.step(inputs)
 
-    def _diffuse(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward_backward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The loss of what `Batches.at` gives; its gradients are added to those of the parameters."""
+        text = encode_ids(self.text_encoder, inputs["ids"], inputs["mask"])
+        text = text.unflatten(0, (len(inputs["latents"]), self.layout.segments))
         noisy, target = add_noise(inputs["latents"], inputs["noise"], inputs["alpha_bar"])
-        prediction = self.transformer(noisy, inputs["text"], inputs["levels"], self.layout)
+        prediction = self.transformer(noisy, text, inputs["levels"], self.layout)
         loss = weighted_error(prediction, target, inputs["weights"]) * inputs["share"]
         loss.backward()
         return {"loss": loss}

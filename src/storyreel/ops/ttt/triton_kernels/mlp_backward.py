@@ -15,7 +15,7 @@ from storyreel.ops.ttt.triton_kernels.pieces import (
     gelu_and_slope,
     gelu_and_two_slopes,
     norm_backward,
-    row_mean,
+    slope_backward,
     standardise,
 )
 
@@ -126,17 +126,16 @@ def mlp_scan_backward(
             place = columns[:, None] * F + (start + hidden)[None, :]
             w1, w2 = tl.load(w1_ptr + place), tl.load(w2_ptr + place)
             b1 = tl.load(b1_ptr + start + hidden)
+            dw1, dw2 = tl.load(dw1_ptr + place), tl.load(dw2_ptr + place)
+            db1 = tl.load(db1_ptr + start + hidden)
             x2, bend = gelu_and_slope(tl.dot(q, w1, input_precision=PRECISION) + b1[None, :])
-            dw2 = tl.load(dw2_ptr + place)
             dw2 = tl.dot(tl.trans(dz2_in), x2.to(dtype), dw2, input_precision=PRECISION)
             tl.store(dw2_ptr + place, dw2)
             dz1 = tl.dot(dz2_in, w2, input_precision=PRECISION) * bend
             dz1_in = dz1.to(dtype)
-            dw1 = tl.load(dw1_ptr + place)
             dw1 = tl.dot(tl.trans(q), dz1_in, dw1, input_precision=PRECISION)
             tl.store(dw1_ptr + place, dw1)
-            db1 = tl.load(db1_ptr + start + hidden) + tl.sum(dz1, axis=0)
-            tl.store(db1_ptr + start + hidden, db1)
+            tl.store(db1_ptr + start + hidden, db1 + tl.sum(dz1, axis=0))
             dq = tl.dot(dz1_in, tl.trans(w1), dq, input_precision=PRECISION)
         tl.store(dq_ptr + here, dq.to(dtype), mask=own)
         tl.debug_barrier()
@@ -158,13 +157,14 @@ def mlp_scan_backward(
             place = columns[:, None] * F + (start + hidden)[None, :]
             w1, w2 = tl.load(w1_ptr + place), tl.load(w2_ptr + place)
             b1 = tl.load(b1_ptr + start + hidden)
+            dw1, dw2 = tl.load(dw1_ptr + place), tl.load(dw2_ptr + place)
+            db1 = tl.load(db1_ptr + start + hidden)
             x2, bend, bend2 = gelu_and_two_slopes(tl.dot(k, w1, input_precision=PRECISION) + b1[None, :])
-            dw2 = tl.load(dw2_ptr + place)
             dw2_in = dw2.to(dtype)
             ddownhill = tl.dot(x2.to(dtype), tl.trans(dw2_in), ddownhill, input_precision=PRECISION)
             rest = tl.dot(downhill, dw2_in, input_precision=PRECISION) * bend
-            dw1 = tl.load(dw1_ptr + place).to(dtype)
-            dslope1 = tl.dot(k, dw1, input_precision=PRECISION) + tl.load(db1_ptr + start + hidden)[None, :]
+            dw1 = dw1.to(dtype)
+            dslope1 = tl.dot(k, dw1, input_precision=PRECISION) + db1[None, :]
             before = tl.dot(downhill, w2, input_precision=PRECISION)  # the slope, but for its factor bend
             rest += dslope1 * before * bend2
             tl.store(rest_ptr + lines[:, None] * F + (start + hidden)[None, :], rest.to(dtype))
@@ -183,20 +183,12 @@ def mlp_scan_backward(
         gamma, beta = tl.load(norm_w_ptr + columns)[None, :], tl.load(norm_b_ptr + columns)[None, :]
         standard, inverse = standardise(tl.load(z2_ptr + outputs).to(tl.float32), eps)
         error = gamma * standard + beta - (v.to(tl.float32) - k.to(tl.float32))
-        g = gamma * error
-        along = row_mean(g * standard)
-        bare = g - row_mean(g) - standard * along
-        deta = -tl.sum(ddownhill * bare * inverse, axis=1) * scale
-        tl.store(deta_ptr + t * heads, deta, mask=inside)
-        dbare = -step * ddownhill * inverse
-        turned = row_mean(dbare * standard)
-        dg = dbare - row_mean(dbare) - standard * turned
-        dgamma += tl.sum(dg * (error + gamma * standard), axis=0)
-        dbeta += tl.sum(dg * gamma, axis=0)
-        dk += gamma * dg
-        tl.store(dv_ptr + here, (-gamma * dg).to(dtype), mask=own)
-        dstandard = gamma * gamma * dg - along * dbare - turned * g
-        dz2 = norm_backward(dstandard, standard, inverse) - inverse * standard * row_mean(dbare * bare)
+        downhill, dstep, derror, dz2, dgamma_k = slope_backward(ddownhill, step, gamma, error, standard, inverse)
+        dgamma += dgamma_k
+        dbeta += tl.sum(derror, axis=0)
+        dk += derror
+        tl.store(deta_ptr + t * heads, dstep * scale, mask=inside)
+        tl.store(dv_ptr + here, (-derror).to(dtype), mask=own)
         db2 += tl.sum(dz2, axis=0)
         dz2_in = dz2.to(dtype)
 
@@ -205,18 +197,17 @@ def mlp_scan_backward(
             place = columns[:, None] * F + (start + hidden)[None, :]
             w1, w2 = tl.load(w1_ptr + place), tl.load(w2_ptr + place)
             b1 = tl.load(b1_ptr + start + hidden)
+            dw1, dw2 = tl.load(dw1_ptr + place), tl.load(dw2_ptr + place)
+            db1 = tl.load(db1_ptr + start + hidden)
+            rest = tl.load(rest_ptr + lines[:, None] * F + (start + hidden)[None, :]).to(tl.float32)
             x2, bend = gelu_and_slope(tl.dot(k, w1, input_precision=PRECISION) + b1[None, :])
-            dw2 = tl.load(dw2_ptr + place)
             dw2 = tl.dot(tl.trans(dz2_in), x2.to(dtype), dw2, input_precision=PRECISION)
             tl.store(dw2_ptr + place, dw2)
-            rest = tl.load(rest_ptr + lines[:, None] * F + (start + hidden)[None, :]).to(tl.float32)
             dz1 = tl.dot(dz2_in, w2, input_precision=PRECISION) * bend + rest
             dz1_in = dz1.to(dtype)
-            dw1 = tl.load(dw1_ptr + place)
             dw1 = tl.dot(tl.trans(k), dz1_in, dw1, input_precision=PRECISION)
             tl.store(dw1_ptr + place, dw1)
-            db1 = tl.load(db1_ptr + start + hidden) + tl.sum(dz1, axis=0)
-            tl.store(db1_ptr + start + hidden, db1)
+            tl.store(db1_ptr + start + hidden, db1 + tl.sum(dz1, axis=0))
             dk = tl.dot(dz1_in, tl.trans(w1), dk, input_precision=PRECISION)
         tl.store(dk_ptr + here, dk.to(dtype), mask=own)
         tl.debug_barrier()

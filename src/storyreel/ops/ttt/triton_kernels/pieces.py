@@ -77,3 +77,26 @@ def row_mean(x):
 def norm_backward(slope, standard, inverse):
     """Gradient of z, given that of `standardise(z)`."""
     return inverse * (slope - row_mean(slope) - standard * row_mean(slope * standard))
+
+
+@triton.jit
+def slope_backward(ddownhill, step, gamma, error, standard, inverse):
+    """What a mini-batch's step learned from, and the gradients of that, given the gradient of the step.
+
+    downhill = -step * inverse * P(g) with g = gamma * error and P(x) = x - mean(x) - standard * mean(x * standard);
+    error and standard are of z `[b, D]`, step and inverse `[b, 1]`. Returns downhill and the gradients of step `[b]`,
+    error `[b, D]`, z `[b, D]` and gamma `[D]`. P is linear: as written few values live at once.
+    """
+    g = gamma * error
+    along = row_mean(g * standard)
+    bare = g - row_mean(g) - standard * along
+    factor = -step * inverse
+    across = row_mean(ddownhill * bare)
+    turned = row_mean(ddownhill * standard)
+    dg = factor * (ddownhill - row_mean(ddownhill) - standard * turned)
+    dgamma = tl.sum(dg * (error + gamma * standard), axis=0)
+    bent = gamma * gamma * dg
+    lean = row_mean(bent * standard) + factor * across
+    dz = inverse * (bent - row_mean(bent) - standard * lean - along * dg - factor * turned * bare)
+    dstep = tl.sum(-inverse * across, axis=1) * standard.shape[1]
+    return factor * bare, dstep, gamma * dg, dz, dgamma
