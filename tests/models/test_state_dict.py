@@ -6,7 +6,7 @@ from diffusers import CogVideoXTransformer3DModel
 from safetensors.torch import load_file, save_file
 
 from storyreel.errors import ConfigError, WeightsError
-from storyreel.models.state_dict import load_cogvideox, weight_shapes
+from storyreel.models.state_dict import load_cogvideox, load_mixers, weight_shapes
 from storyreel.models.surgery import open_cogvideox
 from storyreel.models.transformer import StoryreelTransformer3DModel
 
@@ -180,3 +180,28 @@ def test_only_a_cogvideox_is_opened(folder, config, error, message):
 def test_a_folder_without_a_config_is_refused(tmp_path):
     with pytest.raises(WeightsError, match="holds no transformer/config"):
         open_cogvideox(tmp_path)
+
+
+def test_mixers_without_a_slot_are_left_out_where_that_is_asked_for(tmp_path):
+    torch.manual_seed(0)
+    with_memory = StoryreelTransformer3DModel(**TINY, mixer="ttt_linear")
+    with_memory.save_pretrained(tmp_path / "transformer")
+    local = StoryreelTransformer3DModel(**TINY, mixer="local")
+    with pytest.raises(WeightsError, match="unknown to this model"):
+        load_cogvideox(local, tmp_path)
+    assert load_cogvideox(local, tmp_path, spare_mixer=True) == []
+    for name, value in local.state_dict().items():
+        assert torch.equal(value, with_memory.state_dict()[name])
+
+
+def test_mixers_alone_come_over_and_nothing_else_changes(tmp_path):
+    torch.manual_seed(0)
+    source = StoryreelTransformer3DModel(**TINY, mixer="ttt_linear")
+    source.save_pretrained(tmp_path / "transformer")
+    target = StoryreelTransformer3DModel(**TINY, mixer="ttt_linear")
+    before = {name: value.clone() for name, value in target.state_dict().items()}
+    load_mixers(target, tmp_path)
+    for name, value in target.state_dict().items():
+        assert torch.equal(value, source.state_dict()[name] if ".mixer." in name else before[name])
+    with pytest.raises(WeightsError, match="unknown to this model"):
+        load_mixers(StoryreelTransformer3DModel(**TINY, mixer="local"), tmp_path)

@@ -4,6 +4,7 @@ import pytest
 
 from storyreel.errors import ConfigError
 from storyreel.recipes import RECIPES, get_recipe
+from storyreel.recipes.demo import TEST_SEED
 from storyreel.recipes.limits import LIMITS
 
 
@@ -52,21 +53,33 @@ def test_stages_differ_from_the_base_only_where_they_should():
     assert nine.text_dropout == three.text_dropout == base.text_dropout == 0.1
 
 
-def test_stills_and_base_are_the_same_model_and_shares_are_the_whole():
-    stills, base, plan = get_recipe("demo-stills"), get_recipe("demo-base"), get_recipe("demo")
-    assert (stills.transformer, stills.text_encoder) == (base.transformer, base.text_encoder)
-    assert (stills.init, base.init) == (None, "stills/model")
-    names = [single.name for single, _ in plan.runs]
+@pytest.mark.parametrize("name", ["demo", "demo-more"])
+def test_a_plan_has_what_it_needs_before_it_needs_it_and_shares_are_the_whole(name):
+    plan = get_recipe(name)
+    names = ["bundled"] + [drawn.name for drawn in plan.drawn] + [single.name for single, _ in plan.runs]
+    sources = ("init", "mixer_init", "latents_folder", "vae_folder", "clips_folder", "model_folder", "probe_folder")
     for single, _ in plan.runs:
-        for needed in (getattr(single, name, None) for name in ("init", "latents_folder", "vae_folder")):
+        for needed in (getattr(single, source, None) for source in sources):
             assert needed is None or needed.split("/")[0] in names[: names.index(single.name)]
     assert sum(share for _, share in plan.runs) == pytest.approx(1)
+
+
+def test_stories_that_judge_are_never_drawn_for_training():
+    for name in ("demo", "demo-more"):
+        for drawn in get_recipe(name).drawn:
+            assert drawn.clips.first_seed + drawn.clips.count <= TEST_SEED
+
+
+def test_stills_and_base_are_the_same_model():
+    stills, base = get_recipe("demo-stills"), get_recipe("demo-base")
+    assert (stills.transformer, stills.text_encoder) == (base.transformer, base.text_encoder)
+    assert (stills.init, base.init) == (None, "stills/model")
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("demo-3s", "batch=0", "batch is 0, but it must be 1 or more. The recipe has 128."),
+        ("demo-3s", "batch=0", "batch is 0, but it must be 1 or more. The recipe has 48."),
         ("demo-base", "height=-128", "height is -128, but it must be 1 or more. The recipe has 128."),
         ("demo-9s", "seconds=4", "seconds is 4, but it must be a multiple of 3, or 0 for stills. The recipe has 9."),
         (

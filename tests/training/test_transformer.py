@@ -1,14 +1,19 @@
 """One training step of the text encoder and the transformer together, at a tiny size."""
 
+import dataclasses
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from storyreel.assets import DEMO_MODEL
 from storyreel.data.latent_clips import LatentClips
 from storyreel.models.text import build_text_encoder, build_tokenizer
 from storyreel.models.transformer import StoryreelTransformer3DModel
+from storyreel.recipes import demo
 from storyreel.training.config import DiffusionRun, OptimiserConfig
-from storyreel.training.transformer import Batches, _Stepper
+from storyreel.training.transformer import Batches, _Stepper, build_models
 
 TRANSFORMER = {
     "num_attention_heads": 2,
@@ -109,3 +114,14 @@ def test_a_batch_waits_for_no_gpu_and_the_graph_is_the_plain_step(mixer):
         for name, gradient in gradients(text_encoder, transformer).items():
             close = (gradient - expected[name]).float().norm() <= 2e-2 * expected[name].float().norm() + 1e-5
             assert close, name
+
+
+def test_going_on_from_the_bundled_model_takes_all_of_it(tmp_path):
+    bundled = load_file(DEMO_MODEL / "transformer" / "diffusion_pytorch_model.safetensors")
+    for run in (
+        dataclasses.replace(demo.stills(), init="bundled"),
+        dataclasses.replace(demo.stage_3s(), init="bundled", mixer_init="bundled"),
+    ):
+        _, _, transformer = build_models(run, tmp_path)
+        for name, value in transformer.state_dict().items():
+            assert torch.equal(value, bundled[name].float())

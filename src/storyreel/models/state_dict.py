@@ -7,7 +7,7 @@ changes nothing, and one that does needs memory for one tensor more than the mod
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,25 +18,46 @@ from storyreel.errors import WeightsError
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
+MIXER = ".mixer."
 
 
-def load_cogvideox(transformer: nn.Module, path: str | Path, *, new_mixer: bool = False) -> list[str]:
+def load_cogvideox(
+    transformer: nn.Module, path: str | Path, *, new_mixer: bool = False, spare_mixer: bool = False
+) -> list[str]:
     """Copy CogVideoX weights (or this project's own) into `transformer`, in the dtype that its parameters have.
 
     path: a safetensors file, the index of a sharded checkpoint, or a folder that holds either (diffusers' names), also
     in its sub-folder `transformer`. new_mixer: mixers and gates may be missing and stay as they were initialised.
-    Returns the names of those. WeightsError for a missing or damaged file, a missing or unexpected key, a wrong shape.
+    spare_mixer: those that the transformer has no slot for may be there, and are left out. Returns the names of those
+    that stayed. WeightsError for a missing or damaged file, a missing or unexpected key, a wrong shape.
     """
     shapes, homes = _read_headers(_weight_files(Path(path)))
     targets = transformer.state_dict()
-    kept = [name for name in targets if new_mixer and ".mixer." in name and name not in shapes]
+    if spare_mixer:
+        shapes = {name: shape for name, shape in shapes.items() if name in targets or MIXER not in name}
+    kept = [name for name in targets if new_mixer and MIXER in name and name not in shapes]
     _check_keys(shapes, targets, kept, path)
-    with torch.no_grad():
-        for file in dict.fromkeys(homes.values()):
-            with safe_open(file, framework="pt") as reader:
-                for name in (key for key, home in homes.items() if home == file):
-                    targets[name].copy_(reader.get_tensor(name))
+    _copy(targets, shapes, homes)
     return kept
+
+
+def load_mixers(transformer: nn.Module, path: str | Path) -> None:
+    """Copy mixers and gates alone into `transformer`; `path` and errors as in `load_cogvideox`."""
+    shapes, homes = _read_headers(_weight_files(Path(path)))
+    targets = {name: tensor for name, tensor in transformer.state_dict().items() if MIXER in name}
+    shapes = {name: shape for name, shape in shapes.items() if MIXER in name}
+    _check_keys(shapes, targets, [], path)
+    _copy(targets, shapes, homes)
+
+
+@torch.no_grad()
+def _copy(targets: Mapping[str, Tensor], names: Iterable[str], homes: Mapping[str, Path]) -> None:
+    names = list(names)
+    for file in dict.fromkeys(homes[name] for name in names):
+        with safe_open(file, framework="pt") as reader:
+            for name in names:
+                if homes[name] == file:
+                    targets[name].copy_(reader.get_tensor(name))
 
 
 def weight_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
@@ -106,7 +127,7 @@ def _check_keys(
     way_out = "Use a checkpoint of this model's configuration"
     missing = [name for name in wanted if name not in found and name not in set(kept)]
     if missing:
-        if all(".mixer." in name for name in missing):
+        if all(MIXER in name for name in missing):
             way_out = "Pass new_mixer=True to start with new mixers"
         raise WeightsError(f"{path} lacks {missing[0]}{_and_more(missing)}. {way_out}.")
     unexpected = [name for name in found if name not in wanted]

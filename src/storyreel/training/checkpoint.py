@@ -1,4 +1,7 @@
-"""Where a run stands, on disk: optimiser state as safetensors, position as JSON, both replaced whole."""
+"""Where a run begins, and where it stands.
+
+On disk: optimiser state as safetensors, position as JSON, both replaced whole.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,19 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from storyreel.assets import DEMO_MODEL
 from storyreel.errors import WeightsError
 from storyreel.training.optimiser import MasterOptimiser
 
 STATE_FILE = "state.safetensors"
 POSITION_FILE = "position.json"
+BUNDLED = "bundled"
+
+
+def earlier_folder(root: Path, name: str) -> Path:
+    """What an earlier run left in ROOT/NAME; "bundled", or a folder in it, is the model that storyreel ships."""
+    first, _, rest = name.partition("/")
+    return DEMO_MODEL / rest if first == BUNDLED else root / name
 
 
 def save_checkpoint(folder: Path, optimiser: MasterOptimiser, fingerprint: str) -> None:

@@ -42,7 +42,8 @@ class VAERun:
     """Train an AutoencoderKLCogVideoX on windows of drawn clips.
 
     `crop` is the height and width of the random part of a frame that is seen, (0, 0) for whole frames: many small parts
-    teach more than the same pixels of few frames. `init` names the VAE folder of an earlier run.
+    teach more than the same pixels of few frames. `init` names the VAE folder of an earlier run, "bundled/vae" the one
+    that ships.
     """
 
     name: str
@@ -73,8 +74,9 @@ class EncodeRun:
 class DiffusionRun:
     """Train the text encoder and the transformer together on latents of one length; 0 seconds are stills.
 
-    `init` names the model folder of an earlier run; mixers that it lacks start new. `compile_blocks` compiles the
-    blocks (on a GPU) around the mixers, which compile what pays.
+    `init` names the model folder of an earlier run, or "bundled" for the model that ships; mixers that it lacks start
+    new, or are those of `mixer_init`, a folder too. `compile_blocks` compiles the blocks (on a GPU) around the mixers,
+    which compile what pays.
     """
 
     name: str
@@ -93,6 +95,7 @@ class DiffusionRun:
     text_dropout: float = 0.1
     clean_prefix_share: float = 0.0
     init: str | None = None
+    mixer_init: str | None = None
     stages: tuple[int, ...] = (3,)
     compile_blocks: bool = False
     scheduler: dict[str, Any] = field(default_factory=dict)

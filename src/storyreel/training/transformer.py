@@ -15,7 +15,7 @@ from storyreel.data.latent_clips import LatentClips, batch_indices
 from storyreel.errors import KernelUnavailable
 from storyreel.geometry import TokenLayout
 from storyreel.mixers.ttt import TTTMLP, TTTLayer, TTTLinear
-from storyreel.models.state_dict import load_cogvideox
+from storyreel.models.state_dict import load_cogvideox, load_mixers
 from storyreel.models.text import build_text_encoder, build_tokenizer, encode_ids, tokenize
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.models.vae import load_vae
@@ -24,6 +24,7 @@ from storyreel.sampling.pipeline import StoryreelPipeline, load_pipeline, save_p
 from storyreel.sampling.schedulers import build_scheduler
 from storyreel.toons.vocabulary import words
 from storyreel.training import parallel
+from storyreel.training.checkpoint import earlier_folder
 from storyreel.training.config import DiffusionRun
 from storyreel.training.diffusion import add_noise, draw_noise_levels, per_latent, weighted_error
 from storyreel.training.graph import TrainingStep
@@ -151,9 +152,12 @@ def build_models(
 ) -> tuple[PreTrainedTokenizerFast, T5EncoderModel, StoryreelTransformer3DModel]:
     """Fresh models, or those of an earlier run's model folder (`run.init`)."""
     if run.init is not None:
-        earlier = load_pipeline(root / run.init, device="cpu", dtype=torch.float32)
+        folder = earlier_folder(root, run.init)
+        earlier = load_pipeline(folder, device="cpu", dtype=torch.float32)
         transformer = StoryreelTransformer3DModel(**run.transformer)
-        load_cogvideox(transformer, root / run.init / "transformer", new_mixer=True)
+        load_cogvideox(transformer, folder / "transformer", new_mixer=True, spare_mixer=True)
+        if run.mixer_init is not None:
+            load_mixers(transformer, earlier_folder(root, run.mixer_init) / "transformer")
         return earlier.tokenizer, earlier.text_encoder.requires_grad_(True), transformer
     tokenizer = build_tokenizer(words())
     text_encoder = build_text_encoder(len(tokenizer), **run.text_encoder)

@@ -17,6 +17,7 @@ from storyreel.errors import TrainingError
 from storyreel.geometry import Compression, PixelShape
 from storyreel.models.vae import decode_whole, lighten, load_vae, posterior, set_normalisation
 from storyreel.training import parallel
+from storyreel.training.checkpoint import earlier_folder
 from storyreel.training.config import VAERun
 from storyreel.training.graph import TrainingStep
 from storyreel.training.loop import Clock, Report, train_steps
@@ -141,7 +142,7 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
 
 
 def build_vae(run: VAERun, root: Path) -> AutoencoderKLCogVideoX:
-    """A new autoencoder, or the one of an earlier run (`run.init`) to go on with."""
+    """A new autoencoder, or the one of `run.init` to go on with."""
     if run.init is None:
         return lighten(AutoencoderKLCogVideoX(**run.vae))
-    return load_vae(root / run.init)
+    return load_vae(earlier_folder(root, run.init))
