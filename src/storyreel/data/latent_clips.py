@@ -102,7 +102,8 @@ def encode_clips(
         prefetch_factor=2 * batch if workers else None,
     )
     clips = iter(loader)
-    for shard, start in zip(itertools.count(first + part, parts), range(0, len(numbers), SHARD_CLIPS), strict=False):
+    for turn, start in enumerate(range(0, len(numbers), SHARD_CLIPS)):
+        shard = first + part + turn * parts
         latents, records = [], []
         size = min(SHARD_CLIPS, len(numbers) - start)
         for group in range(0, size, batch):

@@ -102,7 +102,7 @@ def interlude(
 
     The thing, if any, is taken out of `props`.
     """
-    roles = dict(zip("def", free, strict=False))
+    roles = dict(zip("def", free, strict=False))  # as many as there are of either
     while True:
         vignette = rng.choices(VIGNETTES, _WEIGHTS)[0]
         place: PlaceKind | None = next((kind for kind in places if kind in vignette.places), None)
