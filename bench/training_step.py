@@ -120,7 +120,7 @@ def build(run: DiffusionRun, device: torch.device) -> Callable[[], dict[str, tor
     stepper = _Stepper(transformer, text_encoder, layout)
 
     def step() -> dict[str, torch.Tensor]:
-        values = stepper(batches.at(optimiser.steps, torch.randint(CLIPS, (run.batch,)), dtype))
+        values = stepper.whole(batches.at(optimiser.steps, torch.randint(CLIPS, (run.batch,)), dtype), optimiser)
         values["gradient_norm"] = optimiser.step(0.0)
         return values
 

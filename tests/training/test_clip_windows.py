@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import pytest
@@ -20,11 +21,11 @@ def folder(tmp_path_factory):
 
 
 def found(window, clips):
-    """Whether a window is a piece of one of the clips."""
+    """Whether a window is a piece of one of the clips, and begins where a chunk does."""
     pieces = (
         clip[t : t + len(window), y : y + window.shape[1], x : x + window.shape[2]]
         for clip in clips
-        for t in range(len(clip) - len(window) + 1)
+        for t in range(0, len(clip) - len(window) + 1, 8)
         for y in range(clip.shape[1] - window.shape[1] + 1)
         for x in range(clip.shape[2] - window.shape[2] + 1)
     )
@@ -40,6 +41,14 @@ def test_windows_are_pieces_of_the_clips_and_follow_from_the_seed(folder):
     assert all(torch.equal(a, b) for a, b in zip(windows, again, strict=True))
     other = list(itertools.islice(ClipWindows((folder,), 40, (28, 44), seed=1), 6))
     assert not all(torch.equal(a, b) for a, b in zip(windows, other, strict=True))
+
+
+def test_folders_take_equal_shares_however_many_clips_they_hold(folder, tmp_path):
+    draw_clips(dataclasses.replace(CLIPS, count=9, first_seed=100), tmp_path, workers=1)
+    few = [torch.from_numpy(read_clip(folder, number).frames) for number in range(2)]
+    windows = itertools.islice(ClipWindows((folder, tmp_path), 49, (0, 0), seed=0), 60)
+    of_few = sum(found(window, few) for window in windows)
+    assert 15 <= of_few <= 45
 
 
 def test_without_a_crop_frames_are_whole(folder):

@@ -54,3 +54,9 @@ def test_error_ignores_frames_without_weight():
     target[:, 1] = 3
     assert weighted_error(prediction, target, torch.tensor([[1.0, 0.0]])) == 1
     assert weighted_error(prediction, target, torch.tensor([[1.0, 1.0]])) == 5
+
+
+def test_a_power_draws_little_noise_more_often():
+    levels, _ = draw_noise_levels(1000, 1, 1000, 0.0, torch.Generator().manual_seed(0), power=2.0)
+    assert levels.float().median().item() == pytest.approx(250, abs=2)
+    assert levels.max() > 990

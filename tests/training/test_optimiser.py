@@ -52,6 +52,23 @@ def test_small_steps_are_not_lost_in_bfloat16():
         assert torch.equal(working, master.bfloat16())
 
 
+def test_parts_of_a_batch_count_as_their_mean():
+    whole, parted = make_model(), make_model()
+    one, two = (MasterOptimiser(model.named_parameters(), CONFIG) for model in (whole, parted))
+    for step in range(2):
+        x = torch.randn(4, 5, generator=torch.Generator().manual_seed(step))
+        whole.zero_grad()
+        whole(x).square().mean().backward()
+        one.step(0.0)
+        for rows in (x[:2], x[2:]):
+            parted.zero_grad()
+            parted(rows).square().mean().backward()
+            two.collect()
+        two.step(0.0)
+    for a, b in zip(whole.parameters(), parted.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_gradient_is_clipped_to_its_norm():
     model = make_model()
     optimiser = MasterOptimiser(model.named_parameters(), OptimiserConfig(clip=0.1))

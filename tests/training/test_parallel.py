@@ -15,6 +15,7 @@ from storyreel.data.clip_config import ClipConfig
 from storyreel.data.latent_clips import LatentClips
 from storyreel.errors import ConfigError, OutputError, StoryreelError, TrainingError
 from storyreel.sampling.pipeline import load_pipeline
+from storyreel.training import parallel
 from storyreel.training.config import (
     DiffusionRun,
     DrawRun,
@@ -149,6 +150,13 @@ def test_a_whole_plan_runs_once(tmp_path):
     before = (tmp_path / "vae" / "position.json").stat().st_mtime_ns
     run(plan, tmp_path, minutes=1.0, **CPU)
     assert (tmp_path / "vae" / "position.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("batch", "at_once", "expected"), [(96, None, 1), (96, 96, 1), (96, 24, 4), (10, 4, 5), (7, 3, 7)]
+)
+def test_rows_come_in_the_fewest_equal_parts_that_fit(batch, at_once, expected):
+    assert parallel.parts(batch, at_once) == expected
 
 
 def test_a_batch_that_does_not_divide_is_refused():

@@ -13,6 +13,7 @@ from storyreel.models.text import build_text_encoder, build_tokenizer
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.recipes import demo
 from storyreel.training.config import DiffusionRun, OptimiserConfig
+from storyreel.training.optimiser import MasterOptimiser
 from storyreel.training.transformer import Batches, _Stepper, build_models
 
 TRANSFORMER = {
@@ -68,7 +69,8 @@ def gradients(*models):
 def test_no_operation_of_a_step_looks_into_a_tensor(mixer, seconds):
     """Tensors on "meta" have no values: an .item(), bool() or boolean index, each of which waits for a GPU, fails."""
     text_encoder, transformer, batches = build(mixer, seconds)
-    inputs = {name: value.to("meta") for name, value in batches.at(0, torch.tensor([0, 2]), torch.float32).items()}
+    (inputs,) = batches.at(0, torch.tensor([0, 2]), torch.float32)
+    inputs = {name: value.to("meta") for name, value in inputs.items()}
     for model in (text_encoder, transformer):
         nn.Module.to(model, "meta")
     values = _Stepper(transformer, text_encoder, batches.layout)(inputs)
@@ -76,12 +78,31 @@ def test_no_operation_of_a_step_looks_into_a_tensor(mixer, seconds):
     assert all(p.grad is not None for model in (text_encoder.encoder, transformer) for p in model.parameters())
 
 
+@pytest.mark.parametrize("seconds", [3, 9])
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(seconds):
+    """Also where noise levels by segment leave some rows less weight than others."""
+    run = dataclasses.replace(RUN, batch=6, clean_prefix_share=0.7)
+    text_encoder, transformer, batches = build("local", seconds)
+    both = nn.ModuleDict({"text_encoder": text_encoder, "transformer": transformer})
+    indices, found = torch.tensor([0, 2, 1, 1, 0, 2]), []
+    for rows_at_once, parts in ((None, 1), (4, 2), (1, 6)):
+        batches.run = dataclasses.replace(run, rows_at_once=rows_at_once)
+        optimiser = MasterOptimiser(both.named_parameters(), run.optimiser)
+        inputs = batches.at(5, indices, torch.float32)
+        assert len(inputs) == parts
+        loss = _Stepper(transformer, text_encoder, batches.layout).whole(inputs, optimiser)["loss"]
+        found.append((loss, optimiser.gradients / parts))
+    for loss, gradient in found[1:]:
+        torch.testing.assert_close(loss, found[0][0])
+        torch.testing.assert_close(gradient, found[0][1], rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, while it compiles
 @pytest.mark.parametrize("mixer", ["local", "ttt_mlp"])
 def test_compiled_blocks_compute_what_plain_ones_do(mixer):
     text_encoder, transformer, batches = build(mixer, 9)
     step = _Stepper(transformer, text_encoder, batches.layout)
-    inputs = batches.at(0, torch.tensor([0, 2]), torch.float32)
+    (inputs,) = batches.at(0, torch.tensor([0, 2]), torch.float32)
     plain, expected = step(inputs)["loss"], gradients(text_encoder, transformer)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
@@ -103,7 +124,7 @@ def test_a_batch_waits_for_no_gpu_and_the_graph_is_the_plain_step(mixer):
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        inputs = [batches.at(number, own, torch.bfloat16) for number, own in enumerate(indices)]
+        inputs = [batches.at(number, own, torch.bfloat16)[0] for number, own in enumerate(indices)]
     finally:
         torch.cuda.set_sync_debug_mode("default")
     for own in inputs:

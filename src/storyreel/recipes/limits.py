@@ -30,10 +30,10 @@ SEGMENTS = Limit(
 )
 
 LIMITS: dict[str, Limit] = {
-    **dict.fromkeys(("steps", "batch", "frames", "count", "segments", "story_segments"), ONE_OR_MORE),
+    **dict.fromkeys(("steps", "batch", "frames", "count", "segments", "story_segments", "rows_at_once"), ONE_OR_MORE),
     **dict.fromkeys(("height", "width", "max_text_tokens"), ONE_OR_MORE),
     **dict.fromkeys(("seed", "first_seed", "stills", "warmup_steps", "weight_decay", "kl_weight"), NOT_NEGATIVE),
-    **dict.fromkeys(("learning_rate", "pretrained_learning_rate", "clip"), POSITIVE),
+    **dict.fromkeys(("learning_rate", "pretrained_learning_rate", "clip", "level_power"), POSITIVE),
     **dict.fromkeys(("text_dropout", "clean_prefix_share"), SHARE),
     "ema_decay": BELOW_ONE,
     "seconds": SEGMENTS,

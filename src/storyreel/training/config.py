@@ -43,7 +43,7 @@ class VAERun:
 
     `crop` is the height and width of the random part of a frame that is seen, (0, 0) for whole frames: many small parts
     teach more than the same pixels of few frames. `init` names the VAE folder of an earlier run, "bundled/vae" the one
-    that ships.
+    that ships. `rows_at_once` is the most windows that a GPU has memory for at once, as in DiffusionRun.
     """
 
     name: str
@@ -58,6 +58,7 @@ class VAERun:
     seed: int = 0
     decoder_only: bool = False
     init: str | None = None
+    rows_at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,10 @@ class DiffusionRun:
     """Train the text encoder and the transformer together on latents of one length; 0 seconds are stills.
 
     `init` names the model folder of an earlier run, or "bundled" for the model that ships; mixers that it lacks start
-    new, or are those of `mixer_init`, a folder too. `compile_blocks` compiles the blocks (on a GPU) around the mixers,
-    which compile what pays.
+    new, or are those of `mixer_init`, a folder too. `clean_prefix_share` and `level_power` are what `draw_noise_levels`
+    makes of them. `compile_blocks` compiles the blocks (on a GPU) around the mixers,
+    which compile what pays. A process with more than `rows_at_once` rows of a batch takes them one part after the
+    other and steps with the mean of their gradients; None takes them all at once.
     """
 
     name: str
@@ -94,10 +97,12 @@ class DiffusionRun:
     seed: int = 0
     text_dropout: float = 0.1
     clean_prefix_share: float = 0.0
+    level_power: float = 1.0
     init: str | None = None
     mixer_init: str | None = None
     stages: tuple[int, ...] = (3,)
     compile_blocks: bool = False
+    rows_at_once: int | None = None
     scheduler: dict[str, Any] = field(default_factory=dict)
 
 

@@ -25,22 +25,24 @@ def add_noise(latents: Tensor, noise: Tensor, alpha_bar: Tensor) -> tuple[Tensor
 
 
 def draw_noise_levels(
-    batch: int, segments: int, steps: int, clean_prefix_share: float, generator: torch.Generator
+    batch: int, segments: int, steps: int, clean_prefix_share: float, generator: torch.Generator, power: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Noise levels `[B, S]` (int64, 0 cleanest) and loss weights `[B, S]` (float32) of a batch, on the CPU.
 
-    Levels are stratified over the batch. With probability `clean_prefix_share` a sample of several segments has its
-    first 1 to S - 1 segments at the cleanest level without a loss on them, and a level of its own for each later one: a
-    memory that never sees anything clean has nothing to store (arXiv 2505.20171 loses 2.9 dB without such prefixes).
+    Levels are `steps * u ** power` for u stratified over the batch: with a power above 1 little noise is drawn more
+    often than much, which suits a picture that shows through less of it than a video. With probability
+    `clean_prefix_share` a sample of several segments has its first 1 to S - 1 segments at the cleanest level without a
+    loss on them, and a level of its own for each later one: a memory that never sees anything clean has nothing to
+    store (arXiv 2505.20171 loses 2.9 dB without such prefixes).
     """
     strata = (torch.randperm(batch, generator=generator) + torch.rand(batch, generator=generator)) / batch
-    levels = (strata * steps).long().clamp(max=steps - 1)[:, None].repeat(1, segments)
+    levels = (strata**power * steps).long().clamp(max=steps - 1)[:, None].repeat(1, segments)
     weights = torch.ones(batch, segments)
     if segments > 1:
         prefixed = torch.rand(batch, generator=generator) < clean_prefix_share
         lengths = torch.randint(1, segments, (batch,), generator=generator)
         clean = prefixed[:, None] & (torch.arange(segments)[None] < lengths[:, None])
-        own = (torch.rand(batch, segments, generator=generator) * steps).long().clamp(max=steps - 1)
+        own = (torch.rand(batch, segments, generator=generator) ** power * steps).long().clamp(max=steps - 1)
         levels = torch.where(prefixed[:, None], own, levels)
         levels, weights = levels.masked_fill(clean, 0), weights.masked_fill(clean, 0.0)
     return levels, weights

@@ -82,6 +82,7 @@ class MasterOptimiser:
             master.grad = gradient
         self.optimisers = list(self._optimisers())
         self.steps = 0
+        self._parts = 0
 
     def _optimisers(self) -> Iterator[torch.optim.Optimizer]:
         config, on_gpu = self.config, self._master.is_cuda
@@ -113,12 +114,29 @@ class MasterOptimiser:
         return self._places.stack(buffer, kind, *kind.matrix)
 
     @torch.no_grad()
+    def collect(self) -> None:
+        """Takes the working weights' gradients as those of one part of a batch; the step moves along the parts' mean.
+
+        A batch in one piece needs no call.
+        """
+        given = [(v, w.grad) for v, w in zip(self._gradient_views, self.working, strict=True) if w.grad is not None]
+        views, gradients = [view for view, _ in given], [gradient for _, gradient in given]
+        if self._parts:
+            torch._foreach_add_(views, gradients)
+        else:
+            if len(given) < len(self.working):
+                self.gradients.zero_()
+            torch._foreach_copy_(views, gradients)
+        self._parts += 1
+
+    @torch.no_grad()
     def step(self, progress: float) -> Tensor:
         """One update; returns the norm of the gradient before clipping (a 0-d tensor, no synchronisation)."""
-        given = [(v, w.grad) for v, w in zip(self._gradient_views, self.working, strict=True) if w.grad is not None]
-        if len(given) < len(self.working):
-            self.gradients.zero_()
-        torch._foreach_copy_([view for view, _ in given], [gradient for _, gradient in given])
+        if not self._parts:
+            self.collect()
+        if self._parts > 1:
+            self.gradients.div_(self._parts)
+        self._parts = 0
         parallel.average_(self.gradients)
         # In float64: a CPU adds up millions of float32 in a row, and loses the fourth digit.
         norm = torch.linalg.vector_norm(self.gradients, dtype=torch.float64).float()

@@ -74,6 +74,14 @@ def rows(batch: int) -> slice:
     return slice(rank() * share, (rank() + 1) * share)
 
 
+def parts(batch: int, rows_at_once: int | None) -> int:
+    """In how many equal parts a process takes its rows: the fewest with at most `rows_at_once` rows each."""
+    own = rows(batch)
+    count = own.stop - own.start
+    most = min(count, rows_at_once or count)
+    return next(number for number in range(-(-count // most), count + 1) if count % number == 0)
+
+
 def own_seed(seed: int) -> int:
     """A seed that differs between processes; `seed` itself in the first."""
     return seed + 1_000_003 * rank()

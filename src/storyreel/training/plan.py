@@ -72,20 +72,18 @@ def _drawn_beside(plan: PlanRun, root: Path, workers: int) -> Iterator[BaseProce
 
 
 def _draw(drawn: tuple[DrawRun, ...], root: Path, workers: int) -> None:
+    if hasattr(os, "nice"):
+        os.nice(10)  # gives way to the processes that read for the training beside it
     for run in drawn:
         draw_clips(run.clips, root / run.name, workers=workers)
 
 
 def _wait_for_first_clips(run: SingleRun, plan: PlanRun, root: Path, drawing: BaseProcess) -> None:
-    """Until there are a few of the clips that `run` reads, or drawing is over."""
-    for drawn in plan.drawn:
-        enough = min(FIRST_CLIPS, drawn.clips.count)
-        while (
-            drawn.name in getattr(run, "clips_folders", ())
-            and drawing.is_alive()
-            and len(clip_numbers(root / drawn.name)) < enough
-        ):
-            time.sleep(0.2)
+    """Until there are a few of the clips that `run` reads, of whichever folder, or drawing is over."""
+    wanted = [drawn for drawn in plan.drawn if drawn.name in getattr(run, "clips_folders", ())]
+    enough = min(FIRST_CLIPS, sum(drawn.clips.count for drawn in wanted))
+    while drawing.is_alive() and sum(len(clip_numbers(root / drawn.name)) for drawn in wanted) < enough:
+        time.sleep(0.2)
     if not drawing.is_alive():
         _wait(drawing)
 

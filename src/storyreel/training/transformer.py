@@ -57,36 +57,43 @@ class Batches:
         self.empty_ids, self.empty_mask = (x.to(device) for x in tokenize(tokenizer, [""], layout.text_tokens))
         self.alpha_bar = build_scheduler("ddim", **run.scheduler).alphas_cumprod.float()
 
-    def at(self, step: int, indices: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Inputs of the diffusion step of this process; ids and mask `[B * S, L]` are its texts (some dropped).
+    def at(self, step: int, indices: Tensor, dtype: torch.dtype) -> list[dict[str, Tensor]]:
+        """Inputs of the diffusion step of this process, by part; ids and mask `[B * S, L]` are texts (some dropped).
 
-        `indices` are of the whole batch. `share` is what the mean error of these rows counts in the mean over
-        processes: 1 but for rows with less or more weight than others. What is small is drawn on the CPU and goes over
-        from pinned memory, so that a GPU is never waited for: one step is prepared while it works on the one before.
+        `indices` are of the whole batch. `share` is what the mean error of a part's rows counts in the mean over all
+        parts of all processes: 1 but for rows with less or more weight than others. What is small is drawn on the CPU
+        and goes over from pinned memory, so that a GPU is never waited for: one step is prepared while it works on the
+        one before.
         """
         run = self.run
-        rows = parallel.rows(run.batch)
+        own = parallel.rows(run.batch)
         generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
         levels, weights = draw_noise_levels(
-            run.batch, self.layout.segments, len(self.alpha_bar), run.clean_prefix_share, generator
+            run.batch, self.layout.segments, len(self.alpha_bar), run.clean_prefix_share, generator, run.level_power
         )
         dropped = (torch.rand(run.batch, generator=generator) < run.text_dropout)[:, None, None]
         on_device = torch.Generator(self.device).manual_seed(run.seed * 1_000_003 + step)
         noise = torch.randn((run.batch, *self.latents.shape[1:]), generator=on_device, device=self.device, dtype=dtype)
         weights = per_latent(weights, self.layout)
-        share = weights[rows].sum() * parallel.size() / weights.sum()
-        alpha_bar = per_latent(self.alpha_bar[levels[rows]], self.layout)
-        indices, dropped = self._sent(indices[rows]), self._sent(dropped[rows])
-        return {
-            "ids": torch.where(dropped, self.empty_ids, self.ids[indices]).flatten(0, 1),
-            "mask": torch.where(dropped, self.empty_mask, self.mask[indices]).flatten(0, 1),
-            "latents": self.latents[indices].to(dtype),
-            "noise": noise[rows],
-            "levels": self._sent(levels[rows]),
-            "alpha_bar": self._sent(alpha_bar),
-            "weights": self._sent(weights[rows]),
-            "share": self._sent(share),
-        }
+        parts = parallel.parts(run.batch, run.rows_at_once)
+        each = (own.stop - own.start) // parts
+
+        def part(rows: slice) -> dict[str, Tensor]:
+            share = weights[rows].sum() * (run.batch / each) / weights.sum()
+            alpha_bar = per_latent(self.alpha_bar[levels[rows]], self.layout)
+            chosen, empty = self._sent(indices[rows]), self._sent(dropped[rows])
+            return {
+                "ids": torch.where(empty, self.empty_ids, self.ids[chosen]).flatten(0, 1),
+                "mask": torch.where(empty, self.empty_mask, self.mask[chosen]).flatten(0, 1),
+                "latents": self.latents[chosen].to(dtype),
+                "noise": noise[rows],
+                "levels": self._sent(levels[rows]),
+                "alpha_bar": self._sent(alpha_bar),
+                "weights": self._sent(weights[rows]),
+                "share": self._sent(share),
+            }
+
+        return [part(slice(start, start + each)) for start in range(own.start, own.stop, each)]
 
     def _sent(self, values: Tensor) -> Tensor:
         if self.device.type != "cuda":
@@ -115,7 +122,7 @@ def train_diffusion(run: DiffusionRun, root: Path, *, device: torch.device, cloc
         if not order:
             needed = itertools.islice(batch_indices(len(clips), run.batch, run.seed), step, run.steps)
             order.extend(reversed(list(needed)))
-        return stepper(batches.at(step, order.pop(), dtype))
+        return stepper.whole(batches.at(step, order.pop(), dtype), optimiser)
 
     try:
         train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
@@ -202,6 +209,14 @@ class _Stepper:
 
     def __call__(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         return self.step(inputs)
+
+    def whole(self, parts: list[dict[str, Tensor]], optimiser: MasterOptimiser) -> dict[str, Tensor]:
+        """All parts of a batch, one after the other; the optimiser collects their gradients."""
+        losses = []
+        for inputs in parts:
+            losses.append(self.step(inputs)["loss"].clone())
+            optimiser.collect()
+        return {"loss": torch.stack(losses).mean()}
 
     def forward_backward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The loss of what `Batches.at` gives; its gradients are added to those of the parameters."""

@@ -24,11 +24,19 @@ from storyreel.training.loop import Clock, Report, train_steps
 from storyreel.training.optimiser import MasterOptimiser
 
 LIST_EVERY_CLIPS = 64
-WINDOWS_PER_CLIP = 4
+WINDOWS_PER_CLIP = 2
+CHUNK_FRAMES = 8
+"""What CogVideoX's VAE takes at once, after the frame that a video begins with."""
+SQUARE_WEIGHT = 8.0
+"""Of the squared error in the loss, beside 1 for the absolute one; PSNR, by which we are judged, counts squares."""
 
 
 class ClipWindows(IterableDataset[Tensor]):
-    """Endless random windows, uint8 `[frames, h, w, 3]`, of the clips that are drawn so far, a seed a worker."""
+    """Endless random windows, uint8 `[frames, h, w, 3]`, of the clips that are drawn so far, a seed a worker.
+
+    Folders take equal shares. A window begins where the VAE's chunks of a whole clip do, so that a cut between two
+    segments comes where it will come in use: with a chunk's first frame.
+    """
 
     def __init__(self, folders: tuple[Path, ...], frames: int, crop: tuple[int, int], seed: int) -> None:
         self.folders, self.frames, self.crop, self.seed = folders, frames, crop, seed
@@ -36,21 +44,24 @@ class ClipWindows(IterableDataset[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         worker = get_worker_info()
         generator = torch.Generator().manual_seed(1000 * self.seed + (worker.id if worker else 0))
-        clips: list[tuple[Path, int]] = []
+        clips: list[list[tuple[Path, int]]] = []
         for drawn in itertools.count():
             if drawn % LIST_EVERY_CLIPS == 0:
-                clips = [(folder, number) for folder in self.folders for number in clip_numbers(folder)]
+                listed = ([(folder, number) for number in clip_numbers(folder)] for folder in self.folders)
+                clips = [own for own in listed if own]
                 if not clips:
                     raise TrainingError(f"no drawn clips in {', '.join(map(str, self.folders))}. Draw them first.")
-            folder, number = clips[_below(len(clips), generator)]
+            own = clips[_below(len(clips), generator)]
+            folder, number = own[_below(len(own), generator)]
             frames = torch.from_numpy(read_clip(folder, number).frames)
             for _ in range(WINDOWS_PER_CLIP):
                 yield self._window(frames, generator)
 
     def _window(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         size = (self.frames, self.crop[0] or frames.shape[1], self.crop[1] or frames.shape[2])
-        for axis, length in enumerate(size):
-            frames = frames.narrow(axis, _below(frames.shape[axis] - length + 1, generator), length)
+        for axis, (length, grid) in enumerate(zip(size, (CHUNK_FRAMES, 1, 1), strict=True)):
+            starts = (frames.shape[axis] - length) // grid + 1
+            frames = frames.narrow(axis, grid * _below(starts, generator), length)
         return frames.clone()
 
 
@@ -64,8 +75,11 @@ def to_model(frames: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def reconstruction_loss(made: Tensor, true: Tensor) -> Tensor:
-    """L1 on values, on edges at three scales and on change over time; `[B, 3, F, H, W]`, float32."""
-    loss = (made - true).abs().mean() + 2 * (made - true).square().mean()
+    """Absolute and squared error of values, absolute error of edges at three scales and of change over time.
+
+    `[B, 3, F, H, W]`, float32.
+    """
+    loss = (made - true).abs().mean() + SQUARE_WEIGHT * (made - true).square().mean()
     loss = loss + 0.5 * ((made[:, :, 1:] - made[:, :, :-1]) - (true[:, :, 1:] - true[:, :, :-1])).abs().mean()
     for _ in range(3):
         for axis in (-1, -2):
@@ -108,7 +122,8 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
     folders = tuple(root / name for name in run.clips_folders)
     seed = parallel.own_seed(run.seed)
     windows = ClipWindows(folders, run.frames, run.crop, seed)
-    batch = run.batch // parallel.size()
+    parts = parallel.parts(run.batch, run.rows_at_once)
+    batch = run.batch // parallel.size() // parts
     batches = iter(DataLoader(windows, batch_size=batch, num_workers=workers, pin_memory=device.type == "cuda"))
 
     def losses(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -119,12 +134,17 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
     training_step = TrainingStep(losses, optimiser.working)
 
     def one_step(step: int) -> dict[str, Tensor]:
-        frames = next(batches).to(device, non_blocking=True)
-        shape = PixelShape(*frames.shape[1:4]).latent(Compression(channels=vae.config["latent_channels"]))
-        size = (batch, shape.channels, shape.frames, shape.height, shape.width)
         generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
-        noise = torch.randn(size, generator=generator, device=device)
-        return training_step({"pixels": to_model(frames, dtype).contiguous(), "noise": noise})
+        values = []
+        for _ in range(parts):
+            frames = next(batches).to(device, non_blocking=True)
+            shape = PixelShape(*frames.shape[1:4]).latent(Compression(channels=vae.config["latent_channels"]))
+            size = (batch, shape.channels, shape.frames, shape.height, shape.width)
+            noise = torch.randn(size, generator=generator, device=device)
+            values.append(training_step({"pixels": to_model(frames, dtype).contiguous(), "noise": noise}))
+            values[-1] = {name: value.clone() for name, value in values[-1].items()}
+            optimiser.collect()
+        return {name: torch.stack([value[name] for value in values]).mean() for name in values[0]}
 
     with torch.backends.cudnn.flags(enabled=True, benchmark=True):
         train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
