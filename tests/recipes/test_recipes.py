@@ -79,7 +79,7 @@ def test_stills_and_base_are_the_same_model():
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("demo-3s", "batch=0", "batch is 0, but it must be 1 or more. The recipe has 96."),
+        ("demo-3s", "batch=0", "batch is 0, but it must be 1 or more. The recipe has 48."),
         ("demo-base", "height=-128", "height is -128, but it must be 1 or more. The recipe has 128."),
         ("demo-9s", "seconds=4", "seconds is 4, but it must be a multiple of 3, or 0 for stills. The recipe has 9."),
         (
@@ -92,7 +92,7 @@ def test_stills_and_base_are_the_same_model():
         ("demo-3s", "optimiser.ema_decay=1", "optimiser.ema_decay is 1.0, but it must be 0 or more and less than 1."),
         ("demo-3s", "optimiser.matrices=moun", "optimiser.matrices is moun, but it must be one of adamw, muon."),
         ("demo-3s", "text_dropout=1.5", "text_dropout is 1.5, but it must be 0 to 1."),
-        ("demo-clips-3s", "clips.count=0", "clips.count is 0, but it must be 1 or more. The recipe has 16000."),
+        ("demo-clips-3s", "clips.count=0", "clips.count is 0, but it must be 1 or more. The recipe has 12000."),
         ("demo-3s", "name=", "name is empty, but it names the run's folder. The recipe has 3s."),
     ],
 )

@@ -54,11 +54,11 @@ SCHEDULER: dict[str, Any] = {"snr_shift_scale": 32.0}
 
 
 def clips_3s() -> DrawRun:
-    return DrawRun("clips-3s", ClipConfig(16_000, 1, 7, HEIGHT, WIDTH, first_seed=0))
+    return DrawRun("clips-3s", ClipConfig(12_000, 1, 7, HEIGHT, WIDTH, first_seed=0))
 
 
 def clips_9s() -> DrawRun:
-    return DrawRun("clips-9s", ClipConfig(3_000, 3, 7, HEIGHT, WIDTH, first_seed=1_000_000))
+    return DrawRun("clips-9s", ClipConfig(2_000, 3, 7, HEIGHT, WIDTH, first_seed=1_000_000))
 
 
 def vae_parts() -> VAERun:
@@ -82,7 +82,7 @@ def vae() -> VAERun:
         clips_folders=("clips-3s", "clips-9s"),
         optimiser=optimiser,
         steps=4000,
-        batch=12,
+        batch=8,
         rows_at_once=4,
         frames=25,
         crop=(0, 0),
@@ -117,7 +117,7 @@ def stills() -> DiffusionRun:
         latents_folder="latents-stills",
         optimiser=dataclasses.replace(base().optimiser, learning_rate=1.5e-3),
         steps=20_000,
-        batch=1024,
+        batch=512,
         rows_at_once=512,
         init=None,
         level_power=2.0,
@@ -141,7 +141,7 @@ def base() -> DiffusionRun:
         text_encoder=TEXT_ENCODER,
         optimiser=optimiser,
         steps=20_000,
-        batch=128,
+        batch=64,
         rows_at_once=64,
         init="stills/model",
         scheduler=SCHEDULER,
@@ -163,7 +163,7 @@ def stage_3s() -> DiffusionRun:
         transformer=TRANSFORMER,
         optimiser=optimiser,
         steps=800,
-        batch=96,
+        batch=48,
         rows_at_once=24,
         init="base/model",
         seed=1,
