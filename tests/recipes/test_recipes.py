@@ -56,7 +56,9 @@ def test_stages_differ_from_the_base_only_where_they_should():
 @pytest.mark.parametrize("name", ["demo", "demo-more"])
 def test_a_plan_has_what_it_needs_before_it_needs_it_and_shares_are_the_whole(name):
     plan = get_recipe(name)
-    names = ["bundled"] + [drawn.name for drawn in plan.drawn] + [single.name for single, _ in plan.runs]
+    names = (
+        ["bundled", "bundled-probe"] + [drawn.name for drawn in plan.drawn] + [single.name for single, _ in plan.runs]
+    )
     sources = ("init", "mixer_init", "latents_folder", "vae_folder", "clips_folder", "model_folder", "probe_folder")
     for single, _ in plan.runs:
         for needed in (getattr(single, source, None) for source in sources):

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 
+from storyreel.assets import DEMO_PROBE
 from storyreel.data.clip_config import ClipConfig
 from storyreel.data.clips import CHARACTERS, PLACES, clip_numbers, read_clip
 from storyreel.data.latent_clips import LatentClips
@@ -176,6 +177,12 @@ def test_packed_model_generates_and_is_judged(root):
     assert result.generated.each_character.count == 2 * len(CHARACTERS)
     assert 0 < result.psnr_db < 40
     assert (root / "sheets" / "judged_000.png").stat().st_size > 1000
+
+
+def test_the_probe_that_ships_can_be_packed_again(root):
+    run(PackRun("again", "3s/model", "vae/vae", "bundled-probe", "clips", {"steps": 2}), root, device="cpu", workers=0)
+    weights = [load_probe(folder).state_dict() for folder in (root / "again" / "probe", DEMO_PROBE)]
+    assert all(torch.equal(weights[0][name], own) for name, own in weights[1].items())
 
 
 def test_latents_are_normalised_and_decoding_undoes_it(root):

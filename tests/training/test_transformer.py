@@ -116,14 +116,15 @@ def test_compiled_blocks_compute_what_plain_ones_do(mixer):
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # torch's own, when it is switched on
 @pytest.mark.parametrize("mixer", ["local", "ttt_mlp"])
 def test_a_batch_waits_for_no_gpu_and_the_graph_is_the_plain_step(mixer):
     text_encoder, transformer, batches = build(mixer, 9, "cuda", torch.bfloat16)
     step = _Stepper(transformer, text_encoder, batches.layout)
     indices = [torch.tensor([0, 2]), torch.tensor([1, 2])]
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        torch.cuda.set_sync_debug_mode("error")
         inputs = [batches.at(number, own, torch.bfloat16)[0] for number, own in enumerate(indices)]
     finally:
         torch.cuda.set_sync_debug_mode("default")

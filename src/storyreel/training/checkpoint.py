@@ -12,19 +12,19 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from storyreel.assets import DEMO_MODEL
+from storyreel.assets import DEMO_MODEL, DEMO_PROBE
 from storyreel.errors import WeightsError
 from storyreel.training.optimiser import MasterOptimiser
 
 STATE_FILE = "state.safetensors"
 POSITION_FILE = "position.json"
-BUNDLED = "bundled"
+BUNDLED = {"bundled": DEMO_MODEL, "bundled-probe": DEMO_PROBE}
 
 
 def earlier_folder(root: Path, name: str) -> Path:
-    """What an earlier run left in ROOT/NAME; "bundled", or a folder in it, is the model that storyreel ships."""
+    """What an earlier run left in ROOT/NAME; "bundled", or a folder in it, and "bundled-probe" are what we ship."""
     first, _, rest = name.partition("/")
-    return DEMO_MODEL / rest if first == BUNDLED else root / name
+    return BUNDLED[first] / rest if first in BUNDLED else root / name
 
 
 def save_checkpoint(folder: Path, optimiser: MasterOptimiser, fingerprint: str) -> None:

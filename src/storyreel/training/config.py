@@ -122,7 +122,7 @@ class ProbeRun:
 
 @dataclass(frozen=True)
 class PackRun:
-    """Put the parts together that are to be shipped: a model folder and the probe."""
+    """Put the parts together that are to be shipped: a model folder and the probe, or "bundled-probe", ours."""
 
     name: str
     model_folder: str

@@ -14,6 +14,7 @@ from storyreel.models.vae import encode, load_vae
 from storyreel.sampling.contact_sheet import LatentRGB, fit_latent_rgb
 from storyreel.sampling.model_folder import ModelInfo, SamplingDefaults
 from storyreel.sampling.pipeline import load_pipeline, save_pipeline
+from storyreel.training.checkpoint import earlier_folder
 from storyreel.training.config import PackRun
 
 FITTED_CLIPS = 24
@@ -37,7 +38,7 @@ def pack(run: PackRun, root: Path) -> None:
         latent_rgb=_fit(pipeline.vae, root / run.clips_folder),
         sampling=SamplingDefaults(**run.sampling),
     )
-    probe = load_probe(root / run.probe_folder)
+    probe = load_probe(earlier_folder(root, run.probe_folder))
     nn.Module.to(probe, torch.bfloat16)
     probe.save_pretrained(root / run.name / "probe")
 
