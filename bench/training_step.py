@@ -74,7 +74,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=3, help="0 (stills), 3 or 9")
-    parser.add_argument("--mixer", default="ttt_mlp", help="ttt_mlp, ttt_linear or local")
+    parser.add_argument("--mixer", default="ttt_mlp", help="a name that build_mixer knows")
     parser.add_argument("--batch", type=int, help="default: the recipe's, of all GPUs")
     parser.add_argument("--layers", type=int, help="default: the recipe's")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="default: as the recipe does")

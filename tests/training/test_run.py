@@ -170,6 +170,7 @@ def test_packed_model_generates_and_is_judged(root):
     info = ModelInfo.read(root / "demo" / "model")
     assert info.sampling.steps == 2
     assert info.latent_rgb is not None
+    assert not [path for path in (root / "demo").rglob("*.json") if str(root) in path.read_text()]
     pipeline, probe = load_pipeline(root / "demo" / "model", device="cpu"), load_probe(root / "demo" / "probe")
     config = dataclasses.replace(CLIPS, count=2, first_seed=100)
     result = judge(pipeline, probe, config, max_text_tokens=112, steps=2, guidance=2.0, batch=2, sheets=root / "sheets")

@@ -3,6 +3,8 @@
 from storyreel.mixers.bidirectional import GatedBidirectional
 from storyreel.mixers.build import MIXER_NAMES, build_mixer
 from storyreel.mixers.gate import Gate
+from storyreel.mixers.gated_deltanet import GatedDeltaNet
+from storyreel.mixers.mamba2 import Mamba2
 from storyreel.mixers.ttt import TTTMLP, TTTLinear
 
-__all__ = ["MIXER_NAMES", "TTTMLP", "Gate", "GatedBidirectional", "TTTLinear", "build_mixer"]
+__all__ = ["MIXER_NAMES", "TTTMLP", "Gate", "GatedBidirectional", "GatedDeltaNet", "Mamba2", "TTTLinear", "build_mixer"]

@@ -195,7 +195,7 @@ def probe() -> ProbeRun:
 
 
 def package() -> PackRun:
-    sampling = {"steps": 16, "guidance": 4.0, "solver": "dpm-ode"}
+    sampling = {"steps": 16, "guidance": 6.0, "solver": "dpm-ode"}
     return PackRun("demo", "9s/model", "vae/vae", "probe/probe", "clips-3s", sampling)
 
 
@@ -232,14 +232,14 @@ def more() -> PlanRun:
         "demo-more-plan",
         (three, nine),
         (
-            (dataclasses.replace(vae(), init="bundled/vae", seed=4), 0.20),
+            (dataclasses.replace(vae(), init="bundled/vae", seed=4), 0.26),
             (latents_stills(), 0.0),
-            (dataclasses.replace(stills(), init="bundled", optimiser=optimiser, seed=5), 0.24),
+            (dataclasses.replace(stills(), init="bundled", optimiser=optimiser, seed=5), 0.22),
             (latents_3s(), 0.0),
             (latents_9s(), 0.0),
-            (dataclasses.replace(base(), optimiser=optimiser, seed=6), 0.22),
-            (dataclasses.replace(stage_3s(), mixer_init="bundled", seed=7), 0.08),
-            (dataclasses.replace(stage_9s(), seed=8), 0.26),
+            (dataclasses.replace(base(), optimiser=optimiser, seed=6), 0.20),
+            (dataclasses.replace(stage_3s(), mixer_init="bundled", seed=7), 0.07),
+            (dataclasses.replace(stage_9s(), seed=8), 0.25),
             (dataclasses.replace(package(), probe_folder="bundled-probe"), 0.0),
         ),
     )

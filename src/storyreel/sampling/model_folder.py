@@ -142,6 +142,14 @@ def weight_facts(folder: Path) -> dict[str, FileFacts]:
     return {path.relative_to(folder).as_posix(): _facts(path) for path in sorted(folder.rglob("*.safetensors"))}
 
 
+def forget_origin(folder: Path) -> None:
+    """Takes out of every config.json in `folder` the path that diffusers notes: where the part was read from."""
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def _load_part(folder: Path, part: str, dtype: torch.dtype) -> Any:
     if part == "tokenizer":
         return load_tokenizer(folder)

@@ -36,6 +36,7 @@ from storyreel.sampling.model_folder import (
     SamplingDefaults,
     check_folder,
     fastest_dtypes,
+    forget_origin,
     load_parts,
     weight_facts,
 )
@@ -218,6 +219,7 @@ def save_pipeline(
     shutil.rmtree(aside, ignore_errors=True)
     with _without_bars():
         _stored(pipeline, dtype).save_pretrained(aside)
+    forget_origin(aside)
     info = ModelInfo(
         height=height,
         width=width,

@@ -12,7 +12,7 @@ from storyreel.data.clips import clip_numbers, read_clip
 from storyreel.evaluation.probe import load_probe
 from storyreel.models.vae import encode, load_vae
 from storyreel.sampling.contact_sheet import LatentRGB, fit_latent_rgb
-from storyreel.sampling.model_folder import ModelInfo, SamplingDefaults
+from storyreel.sampling.model_folder import ModelInfo, SamplingDefaults, forget_origin
 from storyreel.sampling.pipeline import load_pipeline, save_pipeline
 from storyreel.training.checkpoint import earlier_folder
 from storyreel.training.config import PackRun
@@ -41,6 +41,7 @@ def pack(run: PackRun, root: Path) -> None:
     probe = load_probe(earlier_folder(root, run.probe_folder))
     nn.Module.to(probe, torch.bfloat16)
     probe.save_pretrained(root / run.name / "probe")
+    forget_origin(root / run.name / "probe")
 
 
 def _fit(vae: AutoencoderKLCogVideoX, clips: Path) -> LatentRGB:

@@ -1,0 +1,42 @@
+"""What ops that carry a state refuse, in the words of `errors.refusal`."""
+
+from torch import Tensor
+
+from storyreel.errors import ConfigError, GeometryError, KernelUnavailable, refusal
+
+CHUNKED_BACKENDS = ("reference", "chunked", "auto")
+
+
+def check_tokens(name: str, x: Tensor) -> None:
+    """GeometryError unless x is `[B, T, H, D]` with at least one token; ValueError unless it is floating."""
+    if x.dim() != 4 or not x.numel():
+        limit = "it must be four-dimensional with at least one token"
+        raise GeometryError(refusal(name, list(x.shape), limit, "Skip the op when T is 0"))
+    if not x.is_floating_point():
+        raise ValueError(refusal(name, x.dtype, "it must be a floating dtype", "Convert it first"))
+
+
+def check_shapes(expected: dict[str, tuple[Tensor, tuple[int, ...], str]]) -> None:
+    """GeometryError unless each tensor by name has its shape; the last part spells the shape in letters."""
+    for name, (x, shape, letters) in expected.items():
+        if tuple(x.shape) != shape:
+            limit = f"it must be {letters} = {list(shape)}"
+            raise GeometryError(refusal(name, list(x.shape), limit, "Give all tensors of one op the same sizes"))
+
+
+def check_kind(like: Tensor, tensors: dict[str, Tensor]) -> None:
+    """ValueError unless every tensor is floating and on the device of `like`."""
+    for name, x in tensors.items():
+        if not x.is_floating_point() or x.device != like.device:
+            limit = f"it must be floating and on {like.device}"
+            raise ValueError(refusal(name, f"{x.dtype} on {x.device}", limit, "Move or convert it"))
+
+
+def resolve_chunked(op: str, name: str, chunk: int) -> str:
+    """The backend of that name; "auto" is "chunked". KernelUnavailable for another, ConfigError for a chunk under 1."""
+    if name not in CHUNKED_BACKENDS:
+        limit = f"the choices are {', '.join(CHUNKED_BACKENDS)}"
+        raise KernelUnavailable(refusal(f"{op} backend", repr(name), limit, 'Try backend="auto"'))
+    if chunk < 1:
+        raise ConfigError(refusal("chunk", chunk, "it must be at least 1 token", "64 is usual"))
+    return "chunked" if name == "auto" else name
