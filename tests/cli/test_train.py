@@ -23,7 +23,7 @@ from storyreel.evaluation.judge import Judgement, Reading, Share
         (["train", "demo-4s"], "no recipe 'demo-4s', but 'demo-"),
         (["train", "demo-3s", "--set", "stepz=1"], "no field 'stepz'"),
         (["train", "demo-3s", "--set", "steps=many"], "'many' is no int"),
-        (["train", "demo-3s", "--set", "steps=-1"], "steps is -1, but it must be 1 or more. The recipe has 400."),
+        (["train", "demo-3s", "--set", "steps=-1"], "steps is -1, but it must be 1 or more. The recipe has 800."),
         (
             ["train", "demo-3s", "--set", "optimiser.learning_rate=0"],
             "optimiser.learning_rate is 0.0, but it must be more than 0. The recipe has 0.001.",
