@@ -36,6 +36,10 @@ class ConfigError(StoryreelError, ValueError):
     """An option or recipe value out of its range."""
 
 
+class DataError(StoryreelError):
+    """A film, a list of shots or a folder of a data step that cannot be used as it is."""
+
+
 class TrainingError(StoryreelError):
     """A training run that cannot go on, or lacks what an earlier run should have made."""
 

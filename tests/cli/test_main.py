@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,12 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
             1,
             "storyreel: skia is not installed, and this command needs it. "
             'Try: pip install -c constraints.txt ".[toons]"\n',
+        ),
+        (
+            PackageNotFoundError("scenedetect-headless"),
+            1,
+            "storyreel: scenedetect-headless is not installed, and this command needs it. "
+            'Try: pip install -c constraints.txt ".[data]"\n',
         ),
         (
             ImportError("libEGL.so.1: cannot open shared object file", name="skia"),

@@ -18,7 +18,7 @@ from typing import Any
 import tyro
 
 import storyreel
-from storyreel.cli import doctor, evaluate, generate, toons, train
+from storyreel.cli import data, doctor, evaluate, generate, toons, train
 from storyreel.errors import Stopped, StoryreelError
 
 USER_MISTAKE, USAGE, STOPPED = 1, 2, 130
@@ -38,6 +38,13 @@ class Command:
         return (self.options.__doc__ or "").strip().splitlines()[0]
 
 
+EXTRAS = {
+    "skia": "toons",
+    "matplotlib": "train",
+    **dict.fromkeys(("cv2", "scenedetect", "PIL", "opencv-python-headless", "scenedetect-headless", "pillow"), "data"),
+}
+"""The extra that brings a library, by the name of its module or, where its version was asked for, its own."""
+
 COMMANDS = {
     "generate": Command(
         generate.Generate,
@@ -46,6 +53,7 @@ COMMANDS = {
         "The same line begins again.",
     ),
     "toons": Command(toons.Toons, toons.run, "Whole stories stay; the same line draws those that are missing."),
+    "data": Command(data.Data, data.run, "Whole items stay; the same line goes on with those that are missing."),
     "train": Command(train.Train, train.run, "Everything so far is saved; the same line goes on."),
     "evaluate": Command(evaluate.Evaluate, evaluate.run, "Nothing is kept; the same line begins again."),
     "doctor": Command(doctor.Doctor, doctor.run, "The same line looks again."),
@@ -69,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             COMMANDS[name].options,
             prog=f"storyreel {name}",
             args=rest,
-            config=(tyro.conf.FlagCreatePairsOff,),
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
         )
     except SystemExit as parsed:
         return parsed.code if isinstance(parsed.code, int) else USAGE
@@ -127,7 +135,7 @@ def _import_remedy(error: ImportError) -> str:
     root = (error.name or "").split(".")[0]
     if root == "skia" and not isinstance(error, ModuleNotFoundError):
         return f"skia cannot be imported: {error}. Try: {doctor.SKIA_REMEDY}"
-    extra = {"skia": "toons", "matplotlib": "train"}.get(root)
+    extra = EXTRAS.get(root)
     if extra is None:
         return ""
     return f'{root} is not installed, and this command needs it. Try: pip install -c constraints.txt ".[{extra}]"'

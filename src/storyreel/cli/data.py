@@ -1,0 +1,209 @@
+"""`storyreel data`: films to a data set, step by step or all of it. Thin wrappers of `storyreel.data`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg, subcommand
+
+from storyreel.cli.machine import check_workers
+from storyreel.errors import DataError
+from storyreel.wording import counted
+
+if TYPE_CHECKING:
+    from storyreel.data.manifest import Manifest
+
+Workers = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one a core)")]
+Edited = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")]
+
+
+@dataclass(frozen=True)
+class Build:
+    """All steps that follow: films to segments. Run again, it goes on where it stopped, or does what has changed.
+
+    Example: storyreel data build films dataset --size 720x480
+    """
+
+    films: Annotated[Positional[Path], arg(metavar="FILMS")]
+    """Folder of films, or one film."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """Folder of the data set; each step has a folder in it."""
+    size: str = "720x480"
+    """Width and height of the segments in pixels."""
+    crf: int = 14
+    """H.264 quality of the segments: 0 lossless, 18 hardly to be told from the source."""
+    edited: Edited = None
+    """Folder of edited lists of shots (ID.csv, ID.edl, ID.otio), used instead of looking at those films."""
+    workers: Workers = None
+    """Processes."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Step 1: decode every film, note what it is and when each frame is shown, and refuse what cannot be used.
+
+    Example: storyreel data probe films dataset/probe
+    """
+
+    films: Annotated[Positional[Path], arg(metavar="FILMS")]
+    """Folder of films, or one film."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """Folder of the step."""
+    workers: Workers = None
+    """Processes."""
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Step 2: find the shots of each film and group them into scenes by setting.
+
+    Example: storyreel data scenes dataset/probe dataset/scenes
+    """
+
+    probed: Annotated[Positional[Path], arg(metavar="PROBE")]
+    """Folder of step 1."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """Folder of the step."""
+    edited: Edited = None
+    """Folder of edited lists of shots (ID.csv, ID.edl, ID.otio), used instead of looking at those films."""
+    workers: Workers = None
+    """Processes."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Step 3: cut the shots into segments of 3 s at 16 frames a second, look at each again, and draw contact sheets.
+
+    Example: storyreel data segments dataset/scenes dataset/segments --size 720x480
+    """
+
+    scenes: Annotated[Positional[Path], arg(metavar="SCENES")]
+    """Folder of step 2."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """Folder of the step."""
+    size: str = "720x480"
+    """Width and height of the segments in pixels."""
+    crf: int = 14
+    """H.264 quality of the segments: 0 lossless, 18 hardly to be told from the source."""
+    workers: Workers = None
+    """Processes."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Make a data set of films: segments of 3 s with the scenes they are of.
+
+    Every step keeps what is done, lists what it dropped and why, and can be killed and run again.
+
+    Example: storyreel data build films dataset
+    """
+
+    step: Annotated[
+        Annotated[Build, subcommand("build")]
+        | Annotated[Probe, subcommand("probe")]
+        | Annotated[Scenes, subcommand("scenes")]
+        | Annotated[Segments, subcommand("segments")],
+        arg(name=""),
+    ] = field()
+
+
+def run(options: Data) -> None:
+    """Runs the step with progress on standard error; a line a step on standard output says what was kept."""
+    from storyreel.cli.progress import Counter, open_progress
+
+    check_workers(options.step.workers)
+    _check_output(options.step.out)
+    with open_progress() as progress:
+        progress.stage("load the libraries")
+
+        def on_step(name: str) -> Callable[[int, int], None]:
+            counter: Counter | None = None
+
+            def on_item(done: int, items: int) -> None:
+                nonlocal counter
+                if counter is None:
+                    progress.stage(name, items)
+                    counter = Counter(progress)
+                counter(done)
+
+            return on_item
+
+        manifests = _RUNS[type(options.step)](options.step, on_step)
+    for name, manifest in manifests.items():
+        print(_line(name, manifest))
+    print(f"{options.step.out}: what was dropped, and why, is in dropped.jsonl of each step")
+
+
+def _check_output(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file, but the result is a folder. Give another name.")
+
+
+def _line(name: str, manifest: Manifest) -> str:
+    counts = (
+        f"{counted(own.kept, own.unit)} of {own.seen}" if own.dropped else counted(own.kept, own.unit)
+        for own in manifest.accounts
+    )
+    return f"{name}: {', '.join(counts)}"
+
+
+def _build(options: Build, on_step: Callable[[str], Any]) -> dict[str, Manifest]:
+    from storyreel.data import build
+
+    config = build.BuildConfig(segments=_segments_config(options))
+    return build.run(
+        options.films, options.out, config, edited=options.edited, workers=options.workers, on_step=on_step
+    )
+
+
+def _probe(options: Probe, on_step: Callable[[str], Any]) -> dict[str, Manifest]:
+    from storyreel.data import probe
+
+    config = probe.ProbeConfig()
+    return {"probe": probe.run(options.films, options.out, config, workers=options.workers, on_item=on_step("probe"))}
+
+
+def _scenes(options: Scenes, on_step: Callable[[str], Any]) -> dict[str, Manifest]:
+    from storyreel.data import scenes
+
+    config = scenes.ScenesConfig()
+    return {
+        "scenes": scenes.run(
+            options.probed,
+            options.out,
+            config,
+            edited=options.edited,
+            workers=options.workers,
+            on_item=on_step("scenes"),
+        )
+    }
+
+
+def _segments(options: Segments, on_step: Callable[[str], Any]) -> dict[str, Manifest]:
+    from storyreel.data import segments
+
+    config = _segments_config(options)
+    return {
+        "segments": segments.run(
+            options.scenes, options.out, config, workers=options.workers, on_item=on_step("segments")
+        )
+    }
+
+
+def _segments_config(options: Build | Segments) -> Any:
+    from storyreel.cli.toons import parse_size
+    from storyreel.data.segments import SegmentsConfig
+
+    width, height = parse_size(options.size)
+    return SegmentsConfig(width=width, height=height, crf=options.crf)
+
+
+_RUNS: dict[type, Callable[[Any, Callable[[str], Any]], dict[str, Manifest]]] = {
+    Build: _build,
+    Probe: _probe,
+    Scenes: _scenes,
+    Segments: _segments,
+}

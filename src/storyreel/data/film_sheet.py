@@ -1,0 +1,78 @@
+"""Contact sheets: an HTML page a film, with a picture of each segment that plays its 3 s, and what was dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from html import escape
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from storyreel.data.files import write_whole
+from storyreel.data.film import FilmRow
+from storyreel.data.manifest import Dropped, ItemRecord
+from storyreel.data.shots import ShotRow
+from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS
+from storyreel.wording import counted
+
+SHEETS = "sheets"
+_STYLE = (
+    "body{font:14px sans-serif;margin:1em;background:#fafafa;color:#222}"
+    "section{display:flex;flex-wrap:wrap;gap:6px}figure{margin:0;width:162px}video{width:160px;background:#000}"
+    "figcaption{font-size:11px;color:#555}h2{margin:1em 0 .3em;font-size:15px}td{padding:2px 10px 2px 0}"
+)
+
+
+def write_sheets(
+    output: Path, films: Sequence[FilmRow], shots: Sequence[ShotRow], records: Sequence[ItemRecord]
+) -> list[str]:
+    """Writes a page for each film; returns their paths relative to `output`."""
+    scenes = {shot.id: shot.scene for shot in shots}
+    paths = []
+    for film in films:
+        rows = [row for own in records for row in own.rows if row["film"] == film.id]
+        dropped = [one for own in records for one in own.dropped if one.id.startswith(film.id)]
+        path = f"{SHEETS}/{film.id}.html"
+        write_whole(output / path, _page(film, rows, scenes, dropped))
+        paths.append(path)
+    return paths
+
+
+def _page(film: FilmRow, rows: list[dict[str, Any]], scenes: Mapping[str, int], dropped: list[Dropped]) -> str:
+    title = escape(film.path)
+    parts = [
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
+        f"<p>{film.id}: {clock(Fraction(film.seconds))}, {film.width}x{film.height}, {film.rate} frames a second. "
+        f"{counted(len(rows), 'segment')} of {SEGMENT_SECONDS} s, {len(dropped)} dropped.</p>",
+    ]
+    for scene, own in groupby(sorted(rows, key=lambda row: row["id"]), key=lambda row: scenes[row["shot"]]):
+        parts += [f"<h2>Scene {scene}</h2>", "<section>", *map(_figure, own), "</section>"]
+    if dropped:
+        lines = (
+            f"<tr><td>{one.id}</td><td>{escape(one.reason)}</td><td>{escape(one.detail)}</td></tr>" for one in dropped
+        )
+        parts += ["<h2>Dropped</h2><table>", *lines, "</table>"]
+    return "\n".join([*parts, "</body></html>"]) + "\n"
+
+
+def _figure(row: dict[str, Any]) -> str:
+    start = row["first_frame"] / FRAMES_PER_SECOND
+    source = escape(f"../{row['take']}#t={start:g},{start + SEGMENT_SECONDS:g}")
+    mark = "" if row["follows"] else " (begins a take)"
+    return (
+        f'<figure id="{row["id"]}">'
+        f'<video src="{source}" poster="../{escape(row["thumb"])}" preload="none" muted controls>'
+        f"</video><figcaption>{clock(Fraction(row['start_seconds']))}{mark}</figcaption></figure>"
+    )
+
+
+def clock(seconds: Fraction) -> str:
+    """A time as hours, minutes, seconds and hundredths.
+
+    >>> clock(Fraction(7325, 2))
+    '1:01:02.50'
+    """
+    hundredths = round(seconds * 100)
+    return f"{hundredths // 360000}:{hundredths // 6000 % 60:02d}:{hundredths // 100 % 60:02d}.{hundredths % 100:02d}"
