@@ -28,14 +28,24 @@ def test_help_lists_every_command_and_an_example(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command_describes_and_exemplifies_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
+    assert main([*name.split(), "--help"]) == 0
     text = capsys.readouterr().out
     assert f"usage: storyreel {name}" in text
     assert COMMANDS[name].summary[:40] in text
     assert f"Example: storyreel {name}" in text
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"]])
+def test_a_group_lists_its_own_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "\n  bench block " in text
+    assert "\n  doctor " not in text
+    assert main(["bench"]) == 2
+    assert main(["bench", "blok"]) == 2
+    assert 'there is no command "bench blok". Did you mean "storyreel bench block"?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["bench", "block", "--help"]])
 def test_help_answers_within_half_a_second(arguments: list[str]) -> None:
     def seconds_of_work() -> float:
         before = os.times()

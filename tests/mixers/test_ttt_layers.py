@@ -198,7 +198,7 @@ def test_every_mixer_has_a_name():
     assert isinstance(linear, TTTLinear)
     assert (mlp.base_lr, mlp.problem.mini_batch) == (0.1, 16)
     assert (linear.base_lr, linear.problem.mini_batch) == (0.5, 32)
-    with pytest.raises(ConfigError, match="mixer is 'mamba', but the choices are local, ttt_mlp, ttt_linear"):
+    with pytest.raises(ConfigError, match="mixer is 'mamba', but the choices are local, full, sliding_window"):
         build_mixer("mamba", 64, 1)
 
 

@@ -154,6 +154,14 @@ def test_an_index_cannot_reach_outside_its_folder(sharded, folder):
         load_cogvideox(plain(), sharded)
 
 
+@pytest.mark.parametrize("mixer", ["full", "sliding_window", "mamba2", "gated_deltanet", "ttt_mlp"])
+def test_a_cogvideox_is_opened_for_any_mixer(cogvideox, folder, mixer):
+    model = open_cogvideox(folder, mixer=mixer, window=50, gate_init=0.0)
+    assert_loaded(model, cogvideox)
+    assert (model.config.mixer, model.config.mixer_window) == (mixer, 50)
+    assert all(block.mixer is not None for block in model.transformer_blocks)
+
+
 def test_a_cogvideox_is_opened_for_a_memory(cogvideox, folder):
     for path in (folder, folder.parent):
         model = open_cogvideox(path, mixer="ttt_linear", mini_batch=16, gate_init=0.0)

@@ -196,17 +196,20 @@ def test_compiled_blocks_give_the_same(mixer):
             torch.testing.assert_close(model(*case), wanted, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("mixer", ["ttt_linear", "mamba2", "gated_deltanet"])
+@pytest.mark.parametrize("mixer", ["full", "sliding_window", "mamba2", "gated_deltanet", "ttt_linear"])
 @pytest.mark.parametrize("style", [SINCOS, LEARNED])
 def test_saved_and_loaded_it_is_the_same(tmp_path, style, mixer):
-    model = make(mixer, mixer_base_lr=0.3, **style)
+    model = make(mixer, mixer_base_lr=0.3, mixer_window=50, **style)
     model.save_pretrained(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["config.json", "diffusion_pytorch_model.safetensors"]
     again = StoryreelTransformer3DModel.from_pretrained(tmp_path)
     assert again.config.mixer == mixer
     assert again.config.mixer_base_lr == 0.3
+    assert again.config.mixer_window == 50
+    if mixer == "sliding_window":
+        assert again.transformer_blocks[0].mixer.mixer.window == 50
     case = inputs(model)
-    with torch.no_grad():
+    with torch.inference_mode():  # as a video is sampled
         assert torch.equal(again(*case), model(*case))
 
 

@@ -162,7 +162,9 @@ def test_a_wrong_shape_is_refused(name, cut, message):
 
 def test_other_mistakes_are_refused():
     tensors = draw()
-    with pytest.raises(KernelUnavailable, match="SSD backend is 'fast', but the choices are reference, chunked, auto"):
+    with pytest.raises(
+        KernelUnavailable, match="SSD backend is 'fast', but the choices are reference, chunked, fla, auto"
+    ):
         run(tensors, "fast")
     with pytest.raises(ConfigError, match="chunk is 0"):
         run(tensors, "chunked", 0)

@@ -1,8 +1,11 @@
 import dataclasses
 
 import pytest
+import torch
 
 from storyreel.errors import ConfigError
+from storyreel.mixers import MIXER_NAMES
+from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.recipes import RECIPES, get_recipe
 from storyreel.recipes.demo import TEST_SEED
 from storyreel.recipes.limits import LIMITS
@@ -51,6 +54,21 @@ def test_stages_differ_from_the_base_only_where_they_should():
     assert nine.transformer == three.transformer
     assert nine.seconds == 9
     assert nine.text_dropout == three.text_dropout == base.text_dropout == 0.1
+
+
+@pytest.mark.parametrize("mixer", MIXER_NAMES)
+def test_a_rivals_recipe_differs_in_one_word_alone(mixer):
+    recipe = get_recipe("demo-3s")
+    rival = dataclasses.replace(recipe, transformer=recipe.transformer | {"mixer": mixer})
+    with torch.device("meta"):
+        built = StoryreelTransformer3DModel(**rival.transformer)
+        matched = StoryreelTransformer3DModel(**recipe.transformer)
+    different = {name for name, value in built.config.items() if value != matched.config[name]}
+    assert different <= {"mixer"}
+    counts = [sum(p.numel() for p in model.parameters()) for model in (built, matched)]
+    # TTT-Linear's memory is an eighth of TTT-MLP's, and nothing makes up for it (docs/decisions/0009).
+    if mixer not in ("local", "ttt_linear"):
+        assert counts[0] == pytest.approx(counts[1], rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["demo", "demo-more"])

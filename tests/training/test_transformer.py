@@ -9,6 +9,7 @@ from torch import nn
 
 from storyreel.assets import DEMO_MODEL
 from storyreel.data.latent_clips import LatentClips
+from storyreel.mixers import MIXER_NAMES
 from storyreel.models.text import build_text_encoder, build_tokenizer
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.recipes import demo
@@ -64,7 +65,7 @@ def gradients(*models):
     return {name: p.grad.clone() for model in models for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("mixer", ["local", "ttt_mlp"])
+@pytest.mark.parametrize("mixer", MIXER_NAMES)
 @pytest.mark.parametrize("seconds", [3, 9])
 def test_no_operation_of_a_step_looks_into_a_tensor(mixer, seconds):
     """Tensors on "meta" have no values: an .item(), bool() or boolean index, each of which waits for a GPU, fails."""
@@ -117,7 +118,7 @@ def test_compiled_blocks_compute_what_plain_ones_do(mixer):
 
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # torch's own, when it is switched on
-@pytest.mark.parametrize("mixer", ["local", "ttt_mlp"])
+@pytest.mark.parametrize("mixer", MIXER_NAMES)
 def test_a_batch_waits_for_no_gpu_and_the_graph_is_the_plain_step(mixer):
     text_encoder, transformer, batches = build(mixer, 9, "cuda", torch.bfloat16)
     step = _Stepper(transformer, text_encoder, batches.layout)

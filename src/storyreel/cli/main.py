@@ -1,5 +1,7 @@
 """The command `storyreel`: picks the sub-command, and turns every outcome into a line and an exit status.
 
+A command has one word (`train`), or two where its first is that of a group (`bench block`).
+
 Exit status 0: done; 1: a mistake that the user can mend, in one line on standard error; 2: a command line that is none;
 130: stopped by Ctrl-C. A sub-command is a frozen dataclass of options and a function `run(options)`; their modules
 import nothing heavy, so that `--help` answers at once.
@@ -18,7 +20,7 @@ from typing import Any
 import tyro
 
 import storyreel
-from storyreel.cli import data, doctor, evaluate, generate, toons, train
+from storyreel.cli import bench, data, doctor, evaluate, generate, toons, train
 from storyreel.errors import Stopped, StoryreelError
 
 USER_MISTAKE, USAGE, STOPPED = 1, 2, 130
@@ -56,6 +58,7 @@ COMMANDS = {
     "data": Command(data.Data, data.run, "Whole items stay; the same line goes on with those that are missing."),
     "train": Command(train.Train, train.run, "Everything so far is saved; the same line goes on."),
     "evaluate": Command(evaluate.Evaluate, evaluate.run, "Nothing is kept; the same line begins again."),
+    "bench block": Command(bench.BenchBlock, bench.run, "The rows above stand; the same line begins again."),
     "doctor": Command(doctor.Doctor, doctor.run, "The same line looks again."),
 }
 
@@ -69,7 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] == "--version":
         print(f"storyreel {storyreel.__version__}")
         return 0
-    name, *rest = given
+    group = [command for command in COMMANDS if command.split()[0] == given[0] != command]
+    if group and (len(given) == 1 or given[1] in ("-h", "--help", "help")):
+        print(overview(group))
+        return 0 if len(given) > 1 else USAGE
+    words = 2 if group else 1
+    name, rest = " ".join(given[:words]), given[words:]
     if name not in COMMANDS:
         return _complain(_unknown(name), USAGE)
     try:
@@ -84,10 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(COMMANDS[name], options)
 
 
-def overview() -> str:
-    """What `storyreel --help` prints."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
+def overview(names: Sequence[str] = ()) -> str:
+    """What `storyreel --help` prints, or of a group's commands alone what `storyreel GROUP --help` does."""
+    shown = {name: COMMANDS[name] for name in names or COMMANDS}
+    width = max(map(len, shown))
+    lines = [f"  {name:{width}}  {command.summary}" for name, command in shown.items()]
     return "\n".join(
         [
             "usage: storyreel COMMAND ...",

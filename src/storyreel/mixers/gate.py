@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from storyreel.geometry import TokenLayout
-from storyreel.mixers.placement import text_mask
+from storyreel.mixers.placement import check_tokens, text_mask
 
 
 class Gate(nn.Module):
@@ -24,3 +24,17 @@ class Gate(nn.Module):
         """residual and update `[B, T, C]`, both in the order of `layout`, to `[B, T, C]`."""
         text, video = self.text.tanh().to(residual.dtype), self.video.tanh().to(residual.dtype)
         return torch.addcmul(residual, torch.where(text_mask(layout, residual.device), text, video), update)
+
+
+class Gated(nn.Module):
+    """Z = X + tanh(a) * M(X): a mixer M that sees both ways at once, read once (docs/decisions/0009)."""
+
+    def __init__(self, mixer: nn.Module, width: int, gate_init: float = 0.1) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.gate = Gate(width, gate_init)
+
+    def forward(self, x: Tensor, layout: TokenLayout) -> Tensor:
+        """x `[B, T, C]` in the order of `layout`, to the same shape and dtype. GeometryError for another T."""
+        check_tokens(x, layout)
+        return self.gate(x, self.mixer(x, layout), layout)

@@ -1,9 +1,11 @@
 """The layer of Gated DeltaNet around the op of `storyreel.ops.delta`.
 
-Source: arXiv 2412.06464, section 3 and figure 1.
+Source: arXiv 2412.06464 (Gated DeltaNet).
 
 Letters: B batch, T tokens, C width, H heads of the layer itself, K key width, V value width.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -62,3 +64,6 @@ class GatedDeltaNet(RecurrentLayer):
         y = nn.functional.rms_norm(y.to(inside), y.shape[-1:], self.out_norm_weight.to(inside), self.eps)
         y = y.flatten(-2) * nn.functional.silu(self.to_gate(x).to(inside))
         return self.to_out(y.to(x.dtype)), (past, state)
+
+    def state_numbers(self, tokens: int) -> int:
+        return math.prod(self.sizes)

@@ -1,9 +1,11 @@
 """The layer of Mamba 2 around the op of `storyreel.ops.ssd`.
 
-Sources: arXiv 2405.21060, section 7 and figure 6; its size for video, arXiv 2504.05298.
+Sources: arXiv 2405.21060 (Mamba 2); its size for video, arXiv 2504.05298, section 4.1.
 
 Letters: B batch, T tokens, C width, H heads of the layer itself, P head width, I = H P inner width, N state width.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -59,3 +61,6 @@ class Mamba2(RecurrentLayer):
         y = y.flatten(-2).to(inside) * nn.functional.silu(self.to_gate(x).to(inside))
         y = nn.functional.rms_norm(y, y.shape[-1:], self.out_norm_weight.to(inside), self.eps)
         return self.to_out(y.to(x.dtype)), (past, state)
+
+    def state_numbers(self, tokens: int) -> int:
+        return math.prod(self.sizes)

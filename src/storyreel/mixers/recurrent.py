@@ -15,6 +15,8 @@ from storyreel.mixers.sizes import TAPS
 from storyreel.mixers.ttt import wide
 
 STREAMED_TOKENS = 1024
+# A GPU's kernels want long pieces: 32,768 tokens at width 3072 are 1.6 GB for the keys and queries of all heads.
+STREAMED_TOKENS_ON_GPU = 32_768
 SLOWEST_STEP, FASTEST_STEP = 1e-3, 1e-1
 SLOWEST_RATE, FASTEST_RATE = 1.0, 16.0
 
@@ -34,6 +36,10 @@ class RecurrentLayer(nn.Module, ABC):
     def read(self, x: Tensor, carried: Carried) -> tuple[Tensor, Carried]:
         """A piece x `[B, T, C]` of a sequence and what was carried to it: y `[B, T, C]`, and what to carry on."""
 
+    @abstractmethod
+    def state_numbers(self, tokens: int) -> int:
+        """How many numbers the state has, after any number of tokens; the convolution's three inputs apart."""
+
     def forward(self, x: Tensor, layout: TokenLayout) -> Tensor:
         """x `[B, T, C]` in the order of `layout`, to the mixer's output (no residual) of the same shape and dtype.
 
@@ -45,7 +51,7 @@ class RecurrentLayer(nn.Module, ABC):
         if torch.is_grad_enabled():
             return self.read(x, carried)[0]
         outputs = []
-        for piece in x.split(STREAMED_TOKENS, dim=1):
+        for piece in x.split(STREAMED_TOKENS_ON_GPU if x.is_cuda else STREAMED_TOKENS, dim=1):
             y, carried = self.read(piece, carried)
             outputs.append(y)
         return torch.cat(outputs, dim=1)

@@ -1,7 +1,8 @@
 """Sizes of the rivals of TTT-MLP: as many parameters as it has, and half of its state.
 
 TTT-MLP's memory has 8 D^2 weights a head of width D, TTT-Linear's D^2. A rival's state has about 4 D^2 numbers a head,
-4 C D in all (arXiv 2504.05298 gives Mamba 2 such a state). Widths are multiples of 16, for matrix units.
+4 C D in all (arXiv 2504.05298 gives Mamba 2 such a state). Widths are multiples of 16, for matrix units. Attention over
+more than a segment has heads of the block's width, and as many of them as make up the parameters.
 
 Letters: C width, H heads, D head width of the TTT layer that is matched.
 """
@@ -63,6 +64,22 @@ def delta_sizes(width: int, heads: int) -> DeltaSizes:
     each = own_heads * (3 * width + TAPS) + 1
     value_width = multiple((budget - 2 * own_heads * key_width * (width + TAPS)) / each)
     return DeltaSizes(own_heads, key_width, value_width)
+
+
+class AttentionSizes(NamedTuple):
+    heads: int
+    head_width: int
+
+
+def attention_sizes(width: int, heads: int) -> AttentionSizes:
+    """As many heads of D as come nearest to TTTMLP's parameters, for its memories are parameters too: 4 C D a head.
+
+    50 heads of 64 for width 3072 with 48 heads, 7 for 320 with 5. ConfigError for widths that TTTMLP refuses.
+    """
+    own_width = head_width(width, heads)
+    fixed = width + 4 * own_width
+    each = 4 * width * own_width + 3 * own_width
+    return AttentionSizes(max(1, round((ttt_mlp_parameters(width, heads) - fixed) / each)), own_width)
 
 
 def multiple(size: float) -> int:

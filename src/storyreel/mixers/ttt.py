@@ -10,6 +10,7 @@ float32 (float64 if x is).
 """
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Generic, TypeVar
@@ -87,6 +88,10 @@ class TTTLayer(nn.Module, ABC, Generic[State]):
     @abstractmethod
     def read(self, q: Tensor, k: Tensor, v: Tensor, eta: Tensor, state: State, norm: HeadNorm) -> tuple[Tensor, State]:
         """q, k, v `[B, T, H, D]`, eta `[B, T, H]` and a state through the op: y `[B, T, H, D]` and the next state."""
+
+    def state_numbers(self, tokens: int) -> int:
+        """How many numbers the memory has, after any number of tokens."""
+        return self.heads * sum(math.prod(shape) for shape in self.state_shapes().values())
 
     def forward(self, x: Tensor, layout: TokenLayout) -> Tensor:
         """x `[B, T, C]` in the order of `layout`, to the mixer's output (no residual) of the same shape and dtype.

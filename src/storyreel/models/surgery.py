@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from storyreel.errors import WeightsError
+from storyreel.mixers import WINDOW_TOKENS
 from storyreel.models.state_dict import load_cogvideox
 from storyreel.models.transformer import StoryreelTransformer3DModel
 
@@ -18,6 +19,7 @@ def open_cogvideox(
     mixer: str = "ttt_mlp",
     mini_batch: int = 64,
     base_lr: float | None = None,
+    window: int = WINDOW_TOKENS,
     gate_init: float = 0.1,
 ) -> StoryreelTransformer3DModel:
     """The transformer of a diffusers CogVideoX folder (or its sub-folder `transformer`) with new mixers, in float32.
@@ -26,7 +28,13 @@ def open_cogvideox(
     folder holds no such model, ConfigError for a version that is not supported (1.5) or an unknown mixer.
     """
     config = _read_config(Path(folder))
-    own = {"mixer": mixer, "mixer_mini_batch": mini_batch, "mixer_base_lr": base_lr, "mixer_gate_init": gate_init}
+    own = {
+        "mixer": mixer,
+        "mixer_mini_batch": mini_batch,
+        "mixer_base_lr": base_lr,
+        "mixer_window": window,
+        "mixer_gate_init": gate_init,
+    }
     model = StoryreelTransformer3DModel(**config, **own)
     load_cogvideox(model, folder, new_mixer=True)
     return model

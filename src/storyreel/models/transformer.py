@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from storyreel.errors import ConfigError, GeometryError, refusal
 from storyreel.geometry import Compression, TokenLayout
-from storyreel.mixers import GatedBidirectional, build_mixer
+from storyreel.mixers import WINDOW_TOKENS, build_gated_mixer
 from storyreel.models.modulation import add_gated, modulated_norm, piece_lengths, scale_and_shift
 from storyreel.models.positions import rotary_table, sincos_window, spread_window
 from storyreel.ops.attention import local_attention
@@ -89,7 +89,8 @@ class StoryreelTransformer3DModel(ModelMixin, ConfigMixin):
 
     Arguments are those of diffusers' CogVideoXTransformer3DModel (`patch_size_t` and `ofs_embed_dim` of CogVideoX 1.5
     are refused with ConfigError), and for the mixer slot: `mixer` (a name that `build_mixer` knows), `mixer_mini_batch`
-    (tokens a step of its inner learning), `mixer_base_lr` (None: its own), `mixer_gate_init` (each value of its gates).
+    (tokens a step of its inner learning), `mixer_base_lr` (None: its own), `mixer_window` (tokens that a sliding window
+    sees), `mixer_gate_init` (each value of its gates).
     """
 
     config: Any  # pyright: ignore[reportIncompatibleMethodOverride] (diffusers says dict, and reads attributes)
@@ -132,6 +133,7 @@ class StoryreelTransformer3DModel(ModelMixin, ConfigMixin):
         mixer: str = "ttt_mlp",
         mixer_mini_batch: int = 64,
         mixer_base_lr: float | None = None,
+        mixer_window: int = WINDOW_TOKENS,
         mixer_gate_init: float = 0.1,
     ) -> None:
         super().__init__()
@@ -288,13 +290,21 @@ def _patch_embedding(config: Any) -> CogVideoXPatchEmbed:
 def _new_block(config: Any) -> StoryreelBlock:
     heads = config.num_attention_heads
     width = heads * config.attention_head_dim
-    mixer = build_mixer(config.mixer, width, heads, mini_batch=config.mixer_mini_batch, base_lr=config.mixer_base_lr)
+    mixer = build_gated_mixer(
+        config.mixer,
+        width,
+        heads,
+        gate_init=config.mixer_gate_init,
+        mini_batch=config.mixer_mini_batch,
+        base_lr=config.mixer_base_lr,
+        window=config.mixer_window,
+    )
     return StoryreelBlock(
         width,
         heads,
         config.attention_head_dim,
         config.time_embed_dim,
-        mixer=None if mixer is None else GatedBidirectional(mixer, width, config.mixer_gate_init),
+        mixer=mixer,
         dropout=config.dropout,
         activation_fn=config.activation_fn,
         attention_bias=config.attention_bias,

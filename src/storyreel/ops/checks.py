@@ -3,8 +3,9 @@
 from torch import Tensor
 
 from storyreel.errors import ConfigError, GeometryError, KernelUnavailable, refusal
+from storyreel.ops import fla
 
-CHUNKED_BACKENDS = ("reference", "chunked", "auto")
+CHUNKED_BACKENDS = ("reference", "chunked", "fla", "auto")
 
 
 def check_tokens(name: str, x: Tensor) -> None:
@@ -32,11 +33,19 @@ def check_kind(like: Tensor, tensors: dict[str, Tensor]) -> None:
             raise ValueError(refusal(name, f"{x.dtype} on {x.device}", limit, "Move or convert it"))
 
 
-def resolve_chunked(op: str, name: str, chunk: int) -> str:
-    """The backend of that name; "auto" is "chunked". KernelUnavailable for another, ConfigError for a chunk under 1."""
+def resolve_chunked(op: str, name: str, chunk: int, x: Tensor, key_width: int = 0) -> str:
+    """The backend of that name for tokens x; "auto" is "fla" where that serves half precision, else "chunked".
+
+    key_width: as in `fla.obstacle`. KernelUnavailable for another name or where "fla" cannot serve, ConfigError for a
+    chunk under 1.
+    """
     if name not in CHUNKED_BACKENDS:
         limit = f"the choices are {', '.join(CHUNKED_BACKENDS)}"
         raise KernelUnavailable(refusal(f"{op} backend", repr(name), limit, 'Try backend="auto"'))
     if chunk < 1:
         raise ConfigError(refusal("chunk", chunk, "it must be at least 1 token", "64 is usual"))
-    return "chunked" if name == "auto" else name
+    if name == "auto":
+        return "fla" if fla.wants(x, key_width) else "chunked"
+    if name == "fla" and (obstacle := fla.obstacle(x, key_width)):
+        raise KernelUnavailable(f'{op} backend "fla" needs {obstacle} Or try backend="chunked".')
+    return name

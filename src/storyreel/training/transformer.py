@@ -183,12 +183,17 @@ def close_blocks(transformer: StoryreelTransformer3DModel) -> None:
 
 def prepare_for_gpu(transformer: StoryreelTransformer3DModel, compile_blocks: bool) -> None:
     """The fastest backend of the TTT layers that this machine has a gradient for; whole blocks compiled where asked."""
-    for module in transformer.modules():
-        if isinstance(module, TTTLayer):
-            module.backend = _training_backend(module)
+    choose_backends(transformer)
     if compile_blocks:
         for block in transformer.transformer_blocks:
             block.compile(dynamic=False)
+
+
+def choose_backends(model: nn.Module) -> None:
+    """Gives each TTT layer of `model` the fastest backend that a GPU here has a gradient for."""
+    for module in model.modules():
+        if isinstance(module, TTTLayer):
+            module.backend = _training_backend(module)
 
 
 def _training_backend(layer: TTTLayer[Any]) -> str:

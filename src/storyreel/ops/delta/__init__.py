@@ -6,6 +6,7 @@ Letters: B batch, T tokens, H heads, K key width, V value width.
 import torch
 from torch import Tensor
 
+from storyreel.ops import fla
 from storyreel.ops.checks import check_kind, check_shapes, check_tokens, resolve_chunked
 from storyreel.ops.delta import chunked, reference
 
@@ -30,8 +31,9 @@ def gated_delta(
     in float32 (float64 for float64 v), in which everything is computed. T need not be a multiple of `chunk`, and no
     result depends on `chunk`. Gradients flow to every tensor, and through the state that goes in and comes out.
 
-    backend: "reference", "chunked", or "auto" for "chunked". GeometryError for shapes that do not fit, ValueError for
-    dtypes or devices, ConfigError for the chunk, KernelUnavailable for another backend.
+    backend: "reference", "chunked", "fla" (a library's kernels, on CUDA GPUs; products in the dtype of v, own chunks),
+    or "auto": "fla" where that serves half precision, else "chunked". GeometryError for shapes that do not fit,
+    ValueError for dtypes or devices, ConfigError for the chunk, KernelUnavailable for a backend that cannot serve.
     """
     check_tokens("q", q)
     check_tokens("v", v)
@@ -47,7 +49,9 @@ def gated_delta(
         }
     )
     check_kind(q, {"k": k, "v": v, "log_decay": log_decay, "beta": beta, "state": state})
-    backend = resolve_chunked("gated delta", backend, chunk)
+    backend = resolve_chunked("gated delta", backend, chunk, v, key)
+    if backend == "fla":
+        return fla.gated_delta(q, k, v, log_decay, beta, state)
     wide = torch.promote_types(v.dtype, torch.float32)
     inputs = [given.to(wide) for given in (q, k, v, log_decay, beta, state)]
     y, final = reference.gated_delta(*inputs) if backend == "reference" else chunked.gated_delta(*inputs, chunk=chunk)

@@ -1,7 +1,7 @@
 """The gated delta rule in matrix form, one chunk after another.
 
 Erasing and writing are one: S_t = a_t S_{t-1} + u_t k_t^T. The rows u_t of a chunk solve one triangular system (the WY
-representation of its product of reflections, arXiv 2412.06464, section 3.3), and the rest is matrix products.
+representation of its product of reflections, arXiv 2412.06464), and the rest is matrix products.
 Letters: L tokens of a chunk, and those of `storyreel.ops.delta`. float32 or float64; all tensors share it.
 """
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from storyreel.errors import GeometryError, refusal
+from storyreel.ops import fla
 from storyreel.ops.checks import check_kind, check_shapes, check_tokens, resolve_chunked
 from storyreel.ops.ssd import chunked, reference
 
@@ -32,8 +33,9 @@ def ssd(
     (float64 for float64 x), in which everything is computed. T need not be a multiple of `chunk`, and no result depends
     on `chunk`. Gradients flow to every tensor, and through the state that goes in and comes out.
 
-    backend: "reference", "chunked", or "auto" for "chunked". GeometryError for shapes that do not fit, ValueError for
-    dtypes or devices, ConfigError for the chunk, KernelUnavailable for another backend.
+    backend: "reference", "chunked", "fla" (a library's kernels, on CUDA GPUs; products in the dtype of x, own chunks),
+    or "auto": "fla" where that serves half precision, else "chunked". GeometryError for shapes that do not fit,
+    ValueError for dtypes or devices, ConfigError for the chunk, KernelUnavailable for a backend that cannot serve.
     """
     check_tokens("x", x)
     check_tokens("c", c)
@@ -52,7 +54,9 @@ def ssd(
         }
     )
     check_kind(x, {"c": c, "b": b, "dt": dt, "rate": rate, "skip": skip, "state": state})
-    backend = resolve_chunked("SSD", backend, chunk)
+    backend = resolve_chunked("SSD", backend, chunk, x)
+    if backend == "fla":
+        return fla.ssd(c, b, x, dt, rate, skip, state)
     wide = torch.promote_types(x.dtype, torch.float32)
     inputs = [given.to(wide) for given in (c, b, x, dt, rate, skip, state)]
     y, final = reference.ssd(*inputs) if backend == "reference" else chunked.ssd(*inputs, chunk=chunk)

@@ -1,0 +1,132 @@
+"""Time and memory of one transformer block with each mixer: forward as in sampling, and a training step.
+
+A training step is forward and backward with the block computed a second time for its gradients (rematerialised), as
+long videos are trained. bfloat16 on a GPU, float32 elsewhere; random weights and tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from storyreel.errors import KernelUnavailable
+from storyreel.geometry import TokenLayout
+from storyreel.mixers import build_gated_mixer
+from storyreel.models.positions import rotary_table
+from storyreel.models.transformer import StoryreelBlock
+from storyreel.training.transformer import choose_backends
+
+TIME_EMBEDDING = 512
+# A TTT layer keeps its memory after so many mini-batches and computes those between again.
+CHECKPOINT_EVERY = 64
+PROCESS = Path("/proc/self")
+
+
+@dataclass(frozen=True)
+class BlockTime:
+    """Medians of the repeats in milliseconds, and the most memory held by then in MiB (None: the system does not say).
+
+    On a GPU that is the GPU's, elsewhere the whole process's. `refused` says why there are no times.
+    """
+
+    layer: str
+    seconds: int
+    tokens: int
+    forward_ms: float | None = None
+    training_ms: float | None = None
+    peak_mib: float | None = None
+    refused: str | None = None
+
+
+def time_block(
+    name: str, layout: TokenLayout, width: int, heads: int, *, batch: int, repeats: int, device: torch.device
+) -> BlockTime:
+    """One block whose slot holds the mixer of that name ("local": none), on `batch` sequences of `layout`.
+
+    ConfigError for an unknown mixer or a width that `heads` do not divide into heads.
+    """
+    torch.manual_seed(0)
+    _reset_peak(device)
+    mixer = build_gated_mixer(
+        name,
+        width,
+        heads,
+        mini_batch=layout.mini_batch,
+        checkpoint_every=CHECKPOINT_EVERY if layout.segments > 1 else 0,
+    )
+    try:
+        times = _measured(
+            StoryreelBlock(width, heads, width // heads, TIME_EMBEDDING, mixer=mixer), layout, batch, repeats, device
+        )
+    except (KernelUnavailable, torch.OutOfMemoryError) as error:
+        return BlockTime(name, layout.seconds, layout.total_tokens, refused=str(error).splitlines()[0])
+    return BlockTime(name, layout.seconds, layout.total_tokens, *times, _peak_mib(device))
+
+
+def _measured(
+    block: StoryreelBlock, layout: TokenLayout, batch: int, repeats: int, device: torch.device
+) -> tuple[float, float]:
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    nn.Module.to(block, device, dtype)
+    if device.type == "cuda":
+        choose_backends(block)
+    width, heads = block.norm1.norm.normalized_shape[0], block.attn1.heads
+    x = torch.randn(batch, layout.total_tokens, width, device=device, dtype=dtype, requires_grad=True)
+    temb = torch.randn(batch, 1, TIME_EMBEDDING, device=device, dtype=dtype)
+    rotary = rotary_table(layout, width // heads, (layout.rows, layout.columns), device)
+    dy = torch.randn_like(x)
+
+    def forward() -> None:
+        with torch.no_grad():
+            block(x, temb, layout, rotary)
+
+    def training() -> None:
+        y = checkpoint(block, x, temb, layout, rotary, use_reentrant=False, preserve_rng_state=False)
+        y.backward(dy)
+        for tensor in (x, *block.parameters()):
+            tensor.grad = None
+
+    return _milliseconds(forward, repeats, device), _milliseconds(training, repeats, device)
+
+
+def _milliseconds(call: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Median over `repeats` calls, after one that compiles and warms up."""
+    call()
+    times = []
+    for _ in range(repeats):
+        _synchronise(device)
+        began = time.perf_counter()
+        call()
+        _synchronise(device)
+        times.append(1000 * (time.perf_counter() - began))
+    return sorted(times)[len(times) // 2]
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    elif (PROCESS / "clear_refs").exists():
+        (PROCESS / "clear_refs").write_text("5")  # Linux: the peak counts from here on
+
+
+def _peak_mib(device: torch.device) -> float | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if not (PROCESS / "clear_refs").exists():
+        return None
+    lines = (PROCESS / "status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM:"))
