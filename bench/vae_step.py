@@ -1,6 +1,6 @@
 """Milliseconds and memory of a training step of the demo's autoencoder as the trainer runs it, on random pixels.
 
-    python bench/vae_step.py --layout channels_last --profile
+    python bench/vae_step.py --path plain --profile
 
 A step is all of it: encoder and decoder forward and backward, the loss, the optimiser, for the windows that this one
 GPU gets; on N GPUs the trainer gives each an N-th of the recipe's. The last line is one JSON object with the device and
@@ -21,6 +21,7 @@ from profiling import show_profile, synchronise
 from torch import nn
 
 from storyreel.geometry import Compression, PixelShape
+from storyreel.models.vae import prepare_for_gpu
 from storyreel.recipes import demo
 from storyreel.training.config import VAERun
 from storyreel.training.graph import TrainingStep
@@ -50,7 +51,7 @@ def main() -> None:
         "run": run.name,
         "windows": run.batch,
         "frames": run.frames,
-        "layout": options.layout,
+        "path": options.path,
         "decoder_only": run.decoder_only,
         "milliseconds": round(milliseconds, 1),
         "busy_milliseconds": busy and round(busy, 1),
@@ -68,7 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, help="windows, default: the recipe's, of all GPUs")
     parser.add_argument("--frames", type=int, help="of a window, default: the recipe's")
     parser.add_argument(
-        "--layout", choices=("contiguous", "channels_last"), default="contiguous", help="of convolutions"
+        "--path", choices=("fast", "plain"), default="fast", help="fast: as the trainer has it on a GPU"
     )
     parser.add_argument("--decoder-only", action="store_true")
     parser.add_argument("--steps", type=int, default=10)
@@ -82,9 +83,8 @@ def build(run: VAERun, device: torch.device, options: argparse.Namespace) -> Cal
     torch.manual_seed(0)
     vae = build_vae(run, Path())
     nn.Module.to(vae, device, dtype)
-    if options.layout == "channels_last":
-        for parameter in vae.parameters():
-            parameter.data = in_channels_last(parameter.data)
+    if options.path == "fast":
+        prepare_for_gpu(vae)
     if run.decoder_only:
         vae.encoder.requires_grad_(False)
     optimiser = MasterOptimiser(vae.named_parameters(), run.optimiser)
@@ -101,19 +101,12 @@ def build(run: VAERun, device: torch.device, options: argparse.Namespace) -> Cal
     training_step = TrainingStep(losses, optimiser.working)
 
     def step() -> dict[str, torch.Tensor]:
-        pixels = to_model(frames, dtype)
-        pixels = in_channels_last(pixels) if options.layout == "channels_last" else pixels.contiguous()
+        pixels = to_model(frames, dtype).contiguous()
         values = training_step({"pixels": pixels, "noise": torch.randn(size, device=device)})
         values["gradient_norm"] = optimiser.step(0.0)
         return values
 
     return step
-
-
-def in_channels_last(x: torch.Tensor) -> torch.Tensor:
-    """The same values with channels next to each other, for images and videos."""
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    return x.contiguous(memory_format=formats[x.ndim]) if x.ndim in formats else x
 
 
 if __name__ == "__main__":

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX, CogVideoXSpatialNorm3D
-from torch import Tensor
+from torch import Tensor, nn
 
-from storyreel.errors import WeightsError
+from storyreel.errors import ConfigError, WeightsError, refusal
+from storyreel.models.vae_channels_last import decode_chunks, decoder_forward, encode_chunks, encoder_forward
+from storyreel.ops.resize import enlarge
 
 
 def load_vae(folder: Path) -> AutoencoderKLCogVideoX:
@@ -45,23 +47,28 @@ def lighten(vae: AutoencoderKLCogVideoX) -> AutoencoderKLCogVideoX:
 def _spatial_norm(
     norm: CogVideoXSpatialNorm3D, f: Tensor, zq: Tensor, conv_cache: object = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    scale, shift = (_enlarge(project.conv(zq), f.shape[-3:]) for project in (norm.conv_y, norm.conv_b))
+    scale, shift = (
+        enlarge(project.conv(zq), f.shape[-3:], backend="reference") for project in (norm.conv_y, norm.conv_b)
+    )
     return torch.addcmul(shift, norm.norm_layer(f), scale), {}
 
 
-def _enlarge(x: Tensor, size: torch.Size) -> Tensor:
-    """Nearest neighbours; the first of an odd number of frames stands for itself alone."""
-    if size[0] > 1 and size[0] % 2 == 1:
-        first, rest = x[:, :, :1], x[:, :, 1:]
-        return torch.cat([_repeat(first, (1, *size[1:])), _repeat(rest, (size[0] - 1, *size[1:]))], dim=2)
-    return _repeat(x, tuple(size))
+def prepare_for_gpu(vae: AutoencoderKLCogVideoX) -> AutoencoderKLCogVideoX:
+    """Same function, parameters and names, several times as fast on a CUDA GPU (models/vae_channels_last.py).
+
+    The kernels are Triton's; where it is not installed, plain torch takes their place. On the CPU `lighten` is enough.
+    ConfigError for another activation than SiLU.
+    """
+    if vae.config["act_fn"] not in ("silu", "swish"):
+        raise ConfigError(refusal("act_fn", vae.config["act_fn"], "the kernels know silu alone", "Leave it unprepared"))
+    for module, forward in ((vae.encoder, encoder_forward), (vae.decoder, decoder_forward)):
+        # As diffusers' own do, they return pairs; the annotations there say one tensor.
+        module.forward = functools.partial(forward, module)  # pyright: ignore[reportAttributeAccessIssue]
+    return vae
 
 
-def _repeat(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Every value so many times along time, height and width; F.interpolate takes longer, its gradient much longer."""
-    t, h, w = (to // of for to, of in zip(size, x.shape[-3:], strict=True))
-    spread = x[:, :, :, None, :, None, :, None].expand(-1, -1, -1, t, -1, h, -1, w)
-    return spread.reshape(*x.shape[:2], *size)
+def _is_prepared(vae: AutoencoderKLCogVideoX) -> bool:
+    return getattr(vae.decoder.forward, "func", None) is decoder_forward
 
 
 @torch.no_grad()
@@ -91,21 +98,38 @@ def encode(vae: AutoencoderKLCogVideoX, pixels: Tensor) -> tuple[Tensor, Tensor]
     return (mean - shift) * scale, logvar + 2 * scale.log()
 
 
-def posterior(vae: AutoencoderKLCogVideoX, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance of the VAE's own, unscaled latents, `[B, C, F, H, W]`; with gradients, for training."""
-    cache, parts = None, []
-    for frames in _chunks(pixels.shape[2], vae.num_sample_frames_batch_size):
-        z, cache = vae.encoder(pixels[:, :, frames], conv_cache=cache)
-        parts.append(z if vae.quant_conv is None else vae.quant_conv(z))
-    mean, logvar = torch.cat(parts, dim=2).chunk(2, dim=1)
+def posterior(vae: AutoencoderKLCogVideoX, pixels: Tensor, *, at_once: bool = False) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of the VAE's own, unscaled latents, `[B, C, F, H, W]`; with gradients, for training.
+
+    at_once: all chunks go through each layer together, which takes the memory of a whole video but fewer and larger
+    steps; only after `prepare_for_gpu`, else one by one as ever.
+    """
+    size = vae.num_sample_frames_batch_size
+    chunks = _chunks(pixels.shape[2], size)
+    if at_once and _is_prepared(vae) and size % vae.config["temporal_compression_ratio"] == 0:
+        moments = _after(vae.quant_conv, encode_chunks(vae.encoder, pixels, _lengths(chunks)))
+    else:
+        cache, parts = None, []
+        for frames in chunks:
+            z, cache = vae.encoder(pixels[:, :, frames], conv_cache=cache)
+            parts.append(_after(vae.quant_conv, z))
+        moments = torch.cat(parts, dim=2)
+    mean, logvar = moments.chunk(2, dim=1)
     # diffusers keeps the log-variance of a posterior within these bounds
     return mean, logvar.clamp(-30.0, 20.0)
 
 
-def decode_whole(vae: AutoencoderKLCogVideoX, latents: Tensor) -> Tensor:
-    """Pixels `[B, 3, N, 8H, 8W]` of the VAE's own, unscaled latents; with gradients, for training."""
+def decode_whole(vae: AutoencoderKLCogVideoX, latents: Tensor, *, at_once: bool = False) -> Tensor:
+    """Pixels `[B, 3, N, 8H, 8W]` of the VAE's own, unscaled latents; with gradients, for training.
+
+    at_once: as for `posterior`.
+    """
+    size = vae.num_latent_frames_batch_size
+    chunks = _chunks(latents.shape[2], size)
+    if at_once and _is_prepared(vae) and size % 2 == 0:
+        return decode_chunks(vae.decoder, _after(vae.post_quant_conv, latents), _lengths(chunks))
     cache, parts = None, []
-    for frames in _chunks(latents.shape[2], vae.num_latent_frames_batch_size):
+    for frames in chunks:
         pixels, cache = _decode_chunk(vae, latents[:, :, frames], cache)
         parts.append(pixels)
     return torch.cat(parts, dim=2)
@@ -132,10 +156,18 @@ def set_normalisation(vae: AutoencoderKLCogVideoX, latents: Tensor) -> None:
 def _decode_chunk(
     vae: AutoencoderKLCogVideoX, z: Tensor, cache: dict[str, Tensor] | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    return vae.decoder(z if vae.post_quant_conv is None else vae.post_quant_conv(z), conv_cache=cache)
+    return vae.decoder(_after(vae.post_quant_conv, z), conv_cache=cache)
+
+
+def _after(layer: nn.Module | None, x: Tensor) -> Tensor:
+    return x if layer is None else layer(x)
 
 
 def _chunks(frames: int, size: int) -> list[slice]:
     """Slices of `size` frames; the first one takes the remainder too (the frame that a causal VAE begins with)."""
     count, rest = max(frames // size, 1), frames % size
     return [slice(size * i + (rest if i else 0), min(size * (i + 1) + rest, frames)) for i in range(count)]
+
+
+def _lengths(chunks: list[slice]) -> tuple[int, ...]:
+    return tuple(chunk.stop - chunk.start for chunk in chunks)

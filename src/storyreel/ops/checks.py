@@ -1,11 +1,18 @@
-"""What ops that carry a state refuse, in the words of `errors.refusal`."""
+"""What ops refuse, in the words of `errors.refusal`, and which backend serves."""
 
+import functools
+import os
+from importlib.util import find_spec
+
+import torch
 from torch import Tensor
 
 from storyreel.errors import ConfigError, GeometryError, KernelUnavailable, refusal
 from storyreel.ops import fla
 
 CHUNKED_BACKENDS = ("reference", "chunked", "fla", "auto")
+KERNEL_BACKENDS = ("reference", "triton", "auto")
+KERNEL_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
 def check_tokens(name: str, x: Tensor) -> None:
@@ -49,3 +56,27 @@ def resolve_chunked(op: str, name: str, chunk: int, x: Tensor, key_width: int = 
     if name == "fla" and (obstacle := fla.obstacle(x, key_width)):
         raise KernelUnavailable(f'{op} backend "fla" needs {obstacle} Or try backend="chunked".')
     return name
+
+
+def resolve_kernels(op: str, name: str, x: Tensor) -> str:
+    """ "reference" or "triton", for tensors like x; "auto" is the kernels wherever they can serve.
+
+    KernelUnavailable for another name, and where the kernels are asked for by name and cannot serve.
+    """
+    if name not in KERNEL_BACKENDS:
+        limit = f"the choices are {', '.join(KERNEL_BACKENDS)}"
+        raise KernelUnavailable(refusal(f"{op} backend", repr(name), limit, 'Try backend="auto"'))
+    # Triton reads the variable when it is imported; its interpreter is for tests.
+    on_gpu = x.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"
+    serves = on_gpu and x.dtype in KERNEL_DTYPES and _has_triton()
+    if name == "triton" and not serves:
+        needs = "the package triton, a CUDA GPU, and bfloat16, float16 or float32"
+        raise KernelUnavailable(
+            f'{op} backend "triton" needs {needs}; got {x.dtype} on {x.device}. Try backend="reference".'
+        )
+    return "triton" if serves and name != "reference" else "reference"
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
