@@ -124,7 +124,7 @@ class TTTLayer(nn.Module, ABC, Generic[State]):
 
     def _prepared(self, x: Tensor, cos: Tensor, sin: Tensor, norm: HeadNorm) -> tuple[Tensor, Tensor, Tensor]:
         projected = (to(x).unflatten(-1, (self.heads, self.head_width)) for to in (self.to_q, self.to_k, self.to_v))
-        compiled = resolve_backend(self.backend, x.device) in ("dual_compiled", "triton")
+        compiled = resolve_backend(self.backend, x.device) in ("dual_compiled", "triton", "hopper")
         prepare: Prepare = _compiled_prepare() if compiled else prepare_tokens
         if self.problem.checkpoint_every and torch.is_grad_enabled():
             prepare = functools.partial(checkpoint, prepare, use_reentrant=False, preserve_rng_state=False)

@@ -17,7 +17,7 @@ from storyreel.ops.ttt.states import HeadNorm, LinearState, MLPState
 
 __all__ = ["BACKENDS", "HeadNorm", "LinearState", "MLPState", "TTTProblem", "resolve_backend", "ttt_linear", "ttt_mlp"]
 
-BACKENDS = ("reference", "dual", "dual_compiled", "auto", "triton")
+BACKENDS = ("reference", "dual", "dual_compiled", "auto", "triton", "hopper")
 
 State = TypeVar("State", MLPState, LinearState)
 
@@ -37,7 +37,8 @@ def ttt_mlp(
 
     q, k, v `[B, T, H, D]`, one floating dtype; eta `[B, T, H]`, the step of each token; state and norm; these of any
     floating dtype. Returns y like q and the final state in float32 (float64 for float64 inputs). T need not be a
-    multiple of the mini-batch. Gradients flow to every tensor, and through the state that goes in and comes out.
+    multiple of the mini-batch. Gradients flow to every tensor, and through the state that goes in and comes out
+    (backend "hopper" refuses tensors that take any).
 
     ValueError for shapes, dtypes or devices that do not fit; KernelUnavailable for a backend that cannot serve.
     """
@@ -69,6 +70,10 @@ def resolve_backend(name: str, device: torch.device) -> str:
         raise KernelUnavailable(f'TTT backend "dual_compiled" needs a CUDA GPU; got {device.type}. Try backend="dual".')
     if name == "triton":
         _check_triton(device)
+    if name == "hopper":
+        from storyreel.ops.ttt.hopper.driver import check_device
+
+        check_device(device)
     return "dual" if name == "auto" else name
 
 
@@ -100,6 +105,10 @@ def _run(
         y, final = reference.ttt(*tokens, state, norm, problem)
     elif backend == "triton":
         from storyreel.ops.ttt.triton_kernels import launch
+
+        y, final = launch.ttt(*tokens, state, norm, problem)
+    elif backend == "hopper":
+        from storyreel.ops.ttt.hopper import launch
 
         y, final = launch.ttt(*tokens, state, norm, problem)
     else:

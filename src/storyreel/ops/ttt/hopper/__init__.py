@@ -1,0 +1,1 @@
+"""TTT-MLP for NVIDIA Hopper GPUs, in CUDA C++; this folder's README has the dataflow."""

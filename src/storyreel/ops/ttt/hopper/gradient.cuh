@@ -1,0 +1,243 @@
+// The step of learning of one mini-batch: every worker takes it on its own hidden values.
+#pragma once
+#include "worker.cuh"
+
+// Hidden values and slopes of GELU of z1 (without bias), a tile: x2 to registers and to the matrix X2, slopes (float16)
+// to STEP1.
+template <class P>
+__device__ __forceinline__ void hidden_values(const Worker<P>& own, int tile, const float (&z1)[32], uint32_t b1,
+                                              uint32_t (&x2)[4][4]) {
+#pragma unroll
+  for (int s = 0; s < 4; ++s) {
+    uint32_t slopes[4];
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const float2 bias = ptx::load_pair(b1 + 4 * (64 * tile + own.column(2 * s + j)));
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float* z = z1 + 8 * s + 4 * j + 2 * half;
+        float low, high;
+        const float x = pieces::gelu_and_slope(z[0] + bias.x, low), y = pieces::gelu_and_slope(z[1] + bias.y, high);
+        x2[s][2 * j + half] = pieces::pack(x, y);
+        slopes[2 * j + half] = pieces::pack_half(low, high);
+      }
+    }
+    ptx::store_blocks(pieces::blocks(own.matrix(P::X2), 4 * tile + s, own.warp, own.lane), x2[s]);
+    ptx::store_blocks(pieces::blocks(own.matrix(P::STEP1), 4 * tile + s, own.warp, own.lane), slopes);
+  }
+}
+
+// z2 of this worker's hidden values to z2 of all. Every worker rounds its part to bfloat16 and adds the parts in the
+// same order, its own among them: all come to the same bits, and their copies of b2 stay equal.
+template <class P>
+__device__ __forceinline__ void add_parts(const Worker<P>& own, float (&z2)[32], uint32_t b2, int exchange,
+                                          uint32_t parity, const uint32_t (&mine)[4][4]) {
+  ptx::wait<true>(own.barrier(P::ARRIVED, own.local * P::EXCHANGES + exchange), parity);
+#pragma unroll
+  for (int s = 0; s < 4; ++s) {
+    uint32_t parts[P::WORKERS][4];
+#pragma unroll
+    for (int from = 0; from < P::WORKERS; ++from) {
+      // Of two the order does not matter: the own one first, with no need to ask whose it is.
+      const int other = P::WORKERS == 2 ? 1 - own.number : from;
+      if (P::WORKERS == 2 ? from == 0 : from == own.number) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) parts[from][e] = mine[s][e];
+      } else {
+        const uint32_t place = own.inbox(other, P::INBOX, P::SENT, exchange) + 16 * (128 * s + own.thread());
+        const uint4 sent = ptx::load_chunk(place);
+        parts[from][0] = sent.x, parts[from][1] = sent.y, parts[from][2] = sent.z, parts[from][3] = sent.w;
+      }
+    }
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      float2 sum = pieces::unpack(parts[0][e]);
+#pragma unroll
+      for (int from = 1; from < P::WORKERS; ++from) {
+        const float2 pair = pieces::unpack(parts[from][e]);
+        sum.x += pair.x;
+        sum.y += pair.y;
+      }
+      const float2 bias = ptx::load_pair(b2 + 4 * own.column(2 * s + e / 2));
+      z2[8 * s + 2 * e] = sum.x + bias.x;
+      z2[8 * s + 2 * e + 1] = sum.y + bias.y;
+    }
+  }
+}
+
+// gamma (beta - (v - k)) of the lane's elements.
+template <class P>
+__device__ __forceinline__ void load_aim(const Worker<P>& own, float (&aim)[32], uint32_t k, uint32_t v) {
+#pragma unroll
+  for (int s = 0; s < 4; ++s) {
+    uint32_t ks[4], vs[4];
+    ptx::load_blocks(ks, pieces::blocks(k, s, own.warp, own.lane));
+    ptx::load_blocks(vs, pieces::blocks(v, s, own.warp, own.lane));
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const float2 weight = ptx::load_pair(own.shared + P::GAMMA + 4 * own.column(2 * s + j));
+      const float2 bias = ptx::load_pair(own.shared + P::AIM + 4 * own.column(2 * s + j));
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int e = 2 * j + half;
+        const float2 x = pieces::unpack(ks[e]), y = pieces::unpack(vs[e]);
+        aim[8 * s + 2 * e] = fmaf(weight.x, x.x - y.x, bias.x);
+        aim[8 * s + 2 * e + 1] = fmaf(weight.y, x.y - y.y, bias.y);
+      }
+    }
+  }
+}
+
+// What z2 should move by: -eta / b times the slope of the loss, left in z2.
+template <class P>
+__device__ __forceinline__ void downhill(const Worker<P>& own, float (&z2)[32], float (&aim)[32], uint32_t eta) {
+  float weights[16];
+#pragma unroll
+  for (int j = 0; j < 8; ++j) {
+    const float2 weight = ptx::load_pair(own.shared + P::GAMMA + 4 * own.column(j));
+    weights[2 * j] = weight.x * weight.x;
+    weights[2 * j + 1] = weight.y * weight.y;
+  }
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float inverse = pieces::standardise(z2, half, own.given.eps);
+    float sum = 0.f, along = 0.f;
+#pragma unroll
+    for (int j = 0; j < 8; ++j)
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int i = 4 * j + 2 * half + e;
+        aim[i] = fmaf(weights[2 * j + e], z2[i], aim[i]);  // the slope at the standardised z2
+        sum += aim[i];
+        along = fmaf(aim[i], z2[i], along);
+      }
+    const float mean = pieces::row_sum(sum) * (1.f / 64.f), lean = pieces::row_sum(along) * (1.f / 64.f);
+    const int token = 16 * own.warp + 8 * half + (own.lane >> 2);
+    const float factor = -own.given.scale * ptx::load_float(eta + 4 * token) * inverse;
+    const float across = -factor * lean, level = -factor * mean;
+#pragma unroll
+    for (int j = 0; j < 8; ++j)
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int i = 4 * j + 2 * half + e;
+        z2[i] = fmaf(factor, aim[i], fmaf(across, z2[i], level));
+      }
+  }
+}
+
+// One mini-batch, number i: the float32 weights in registers and all of state (i + 1) % STATES.
+template <class P, bool DUMP, int n>
+__device__ __forceinline__ void learn(const Worker<P>& own, int i, float (&w1)[n], float (&w2)[n]) {
+  const int stage = i % P::STAGES, state = i % P::STATES, next = (i + 1) % P::STATES, exchange = i % P::EXCHANGES;
+  const int warp = own.warp, lane = own.lane, meet = 1 + own.local;
+  const uint32_t k = own.shared + P::K + stage * layout::TILE, v = own.shared + P::V + stage * layout::TILE;
+  const uint32_t eta = own.shared + P::ETA + stage * 256;
+  // Nothing may be sent before this: it lets the others overwrite what the outputs of mini-batch i - 2 were sent.
+  if (P::APART && i >= 2) ptx::wait<false>(own.barrier(P::FREE, next), ((i - 2) >> 1) & 1);
+  ptx::wait<false>(own.barrier(P::KV_FULL, stage), (i / P::STAGES) & 1);
+
+  float z2[32];
+  network<P>(z2, k, own.w1(state), own.w2(state), [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
+    if (DUMP && i == 0) own.dump(Dump::Z1, HIDDEN, own.number * P::COLUMNS + 64 * tile, z1);
+    hidden_values<P>(own, tile, z1, own.b1(state), x2);
+  });
+  {
+    uint32_t mine[4][4];
+    if (own.thread() == 0)
+      ptx::arrive_expecting(own.barrier(P::ARRIVED, own.local * P::EXCHANGES + exchange), (P::WORKERS - 1) * P::SENT);
+#pragma unroll
+    for (int s = 0; s < 4; ++s)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) mine[s][e] = pieces::pack(z2[8 * s + 2 * e], z2[8 * s + 2 * e + 1]);
+#pragma unroll
+    for (int hop = 1; hop < P::WORKERS; ++hop) {
+      const int to = (own.number + hop) % P::WORKERS;
+      const uint32_t place = own.at(to, P::INBOX, P::SENT, exchange), signal = own.signal(to, P::ARRIVED, exchange);
+#pragma unroll
+      for (int s = 0; s < 4; ++s) ptx::send(place + 16 * (128 * s + own.thread()), mine[s], signal);
+    }
+    float aim[32];
+    load_aim<P>(own, aim, k, v);
+    add_parts<P>(own, z2, own.b2(state), exchange, (i / P::EXCHANGES) & 1, mine);
+    if (DUMP && i == 0 && own.number == 0) own.dump(Dump::Z2, 64, 0, z2);
+    downhill<P>(own, z2, aim, eta);
+  }
+  if (DUMP && i == 0 && own.number == 0) own.dump(Dump::STEP2, 64, 0, z2);
+
+  {
+    uint32_t push[4][4];
+    float step1[P::TILES][32];
+#pragma unroll
+    for (int s = 0; s < 4; ++s)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) push[s][e] = pieces::pack(z2[8 * s + 2 * e], z2[8 * s + 2 * e + 1]);
+#pragma unroll
+    for (int tile = 0; tile < P::TILES; ++tile) wgmma::settle(step1[tile]);
+    wgmma::fence();
+#pragma unroll
+    for (int tile = 0; tile < P::TILES; ++tile) {
+#pragma unroll
+      for (int s = 0; s < 4; ++s)
+        wgmma::product<true>(step1[tile], push[s], layout::along_rows(own.w2(state) + tile * layout::TILE, s), s > 0);
+      wgmma::commit();
+    }
+#pragma unroll
+    for (int s = 0; s < 4; ++s) ptx::store_blocks(pieces::blocks(own.matrix(P::STEP2), s, warp, lane), push[s]);
+    ptx::fence_async();
+    ptx::named_barrier(meet, 128);  // X2 and STEP2 are whole
+    wgmma::settle(w2);
+    wgmma::fence();
+#pragma unroll
+    for (int s = 0; s < 4; ++s)
+      wgmma::product<true>(w2, layout::along_rows(own.matrix(P::STEP2), s), layout::along_rows(own.matrix(P::X2), s), 1);
+    wgmma::commit();
+#pragma unroll
+    for (int tile = 0; tile < P::TILES; ++tile) {
+      wgmma::wait_for_all_but(P::TILES - tile);
+      wgmma::settle(step1[tile]);
+#pragma unroll
+      for (int s = 0; s < 4; ++s) {
+        const uint32_t place = pieces::blocks(own.matrix(P::STEP1), 4 * tile + s, warp, lane);
+        uint32_t x[4];
+        ptx::load_blocks(x, place);
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const float2 slope = pieces::unpack_half(x[e]);
+          step1[tile][8 * s + 2 * e] *= slope.x;
+          step1[tile][8 * s + 2 * e + 1] *= slope.y;
+          x[e] = pieces::pack(step1[tile][8 * s + 2 * e], step1[tile][8 * s + 2 * e + 1]);
+        }
+        ptx::store_blocks(place, x);
+      }
+      if (DUMP && i == 0) own.dump(Dump::STEP1, HIDDEN, own.number * P::COLUMNS + 64 * tile, step1[tile]);
+    }
+    wgmma::settle(push);
+  }
+  ptx::fence_async();
+  ptx::named_barrier(meet, 128);  // STEP1 is whole
+
+  wgmma::settle(w1);
+  wgmma::fence();
+#pragma unroll
+  for (int s = 0; s < 4; ++s)
+    wgmma::product<true>(w1, layout::along_rows(k, s), layout::along_rows(own.matrix(P::STEP1), s), 1);
+  wgmma::commit();
+  pieces::add_column_sums<64>(own.b2(next), own.b2(state), own.matrix(P::STEP2), warp, lane);
+  pieces::add_column_sums<P::COLUMNS>(own.b1(next), own.b1(state), own.matrix(P::STEP1), warp, lane);
+  wgmma::wait<1>();
+  wgmma::settle(w2);
+  pieces::store_matrix(own.w2(next), w2, warp, lane);
+  wgmma::wait<0>();
+  wgmma::settle(w1);
+  pieces::store_matrix(own.w1(next), w1, warp, lane);
+  if (DUMP && i == 0) {
+    own.dump(Dump::W1, HIDDEN, own.number * P::COLUMNS, w1);
+    own.dump(Dump::W2, HIDDEN, own.number * P::COLUMNS, w2);
+  }
+  ptx::fence_async();
+  ptx::named_barrier(meet, 128);  // the next state is whole
+  if (own.thread() == 0) {
+    ptx::arrive(own.barrier(P::KV_EMPTY, stage));
+    if (P::APART) ptx::arrive(own.barrier(P::READY, next));
+  }
+}

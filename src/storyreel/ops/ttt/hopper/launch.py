@@ -1,0 +1,133 @@
+"""The way in: what the kernels can take, how many multiprocessors a head gets, and the launch.
+
+Letters: B batch, T tokens, H heads, N = B * H, M mini-batches.
+
+Nothing here waits for the device but the first call on a GPU, which loads the kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from storyreel.errors import KernelUnavailable
+from storyreel.ops.ttt.hopper import driver
+from storyreel.ops.ttt.hopper.build import CUBIN
+from storyreel.ops.ttt.problem import TTTProblem
+from storyreel.ops.ttt.states import HeadNorm, LinearState, MLPState
+
+WIDTH, HIDDEN, MINI_BATCH = 64, 256, 64
+
+
+@dataclass(frozen=True)
+class Launch:
+    """cluster: multiprocessors of a head, 1, 2 or 4. in_turn: the outputs are made by the warps that learn, after each
+    step, instead of by warps of their own beside the next step; with a cluster of 1 there is no other way.
+    """
+
+    cluster: int = 2
+    in_turn: bool = False
+
+    @property
+    def kernel(self) -> str:
+        return f"ttt_mlp_{self.cluster}" + ("_in_turn" if self.in_turn and self.cluster > 1 else "")
+
+
+LAUNCHES = (Launch(1), Launch(2), Launch(4), Launch(2, in_turn=True), Launch(4, in_turn=True))
+
+
+class Kept(NamedTuple):
+    """States before every `every` mini-batches, float32; K = ceil(M / every), w2 transposed."""
+
+    w1: Tensor  # [N, K, 64, 256]
+    b1: Tensor  # [N, K, 256]
+    w2: Tensor  # [N, K, 64, 256]
+    b2: Tensor  # [N, K, 64]
+
+
+def ttt(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    eta: Tensor,
+    state: MLPState | LinearState,
+    norm: HeadNorm,
+    problem: TTTProblem,
+) -> tuple[Tensor, MLPState]:
+    """q, k, v `[B, T, H, 64]` bfloat16, eta `[B, T, H]`, state and norm float32, to y and the last state.
+
+    KernelUnavailable, saying what is needed, for anything that the kernels cannot take, gradients among it.
+    """
+    tensors = (q, k, v, eta, *state, *norm)
+    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        raise KernelUnavailable(
+            'TTT backend "hopper" has a forward pass only, and these tensors take gradients. '
+            'Use torch.no_grad(), or backend="triton" to train.'
+        )
+    own = _checked(q, state, problem)
+    rows, multiprocessors = q.shape[0] * q.shape[2], torch.cuda.get_device_properties(q.device).multi_processor_count
+    y, final, _ = read(q, k, v, eta, own, norm, problem, choice(rows, multiprocessors))
+    return y, final
+
+
+def choice(rows: int, multiprocessors: int) -> Launch:
+    """The largest cluster with which all sequences and heads run at once."""
+    return next((Launch(size) for size in (4, 2) if rows * size <= multiprocessors), Launch(1))
+
+
+def read(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    eta: Tensor,
+    state: MLPState,
+    norm: HeadNorm,
+    problem: TTTProblem,
+    how: Launch,
+    every: int = 0,
+    cubin: Path = CUBIN,
+    dump: Tensor | None = None,
+) -> tuple[Tensor, MLPState, Kept]:
+    """One launch: y, the last state and, unless `every` is 0, the states before every `every` mini-batches.
+
+    dump, float32: for a cubin built to dump, where the first mini-batch of sequence and head 0 goes
+    (`emulation.Values`, one value behind the other).
+    """
+    batch, tokens, heads, _ = q.shape
+    q, k, v = (x if driver.mappable(x) else x.clone(memory_format=torch.contiguous_format) for x in (q, k, v))
+    w1, b1, w2, b2 = (
+        w.clone(memory_format=torch.contiguous_format) for w in (state.w1, state.b1, state.w2.mT, state.b2)
+    )
+    gamma, beta = (x.contiguous() for x in norm)
+    y = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+    count = -(-tokens // (MINI_BATCH * every)) if every else 0
+    kept = Kept(*(torch.empty(batch * heads, count, *w.shape[2:], device=q.device) for w in (w1, b1, w2, b2)))
+    with torch.cuda.device(q.device):
+        given = driver.Arguments(tokens=tokens, heads=heads, every=every, scale=1 / problem.mini_batch, eps=problem.eps)
+        for name, x in (("q", q), ("k", k), ("v", v)):
+            setattr(given, name, driver.tensor_map(x, MINI_BATCH))
+        pointers = {"eta": eta, "gamma": gamma, "beta": beta, "y": y, "w1": w1, "b1": b1, "w2": w2, "b2": b2}
+        pointers |= {f"{name}s": x for name, x in kept._asdict().items()} | ({} if dump is None else {"dump": dump})
+        for name, x in pointers.items():
+            setattr(given, name, x.data_ptr())
+        given.eta_b, given.eta_t, given.eta_h = eta.stride()
+        kernel = driver.kernel(cubin, how.kernel, torch.cuda.current_device())
+        driver.launch(kernel, batch * heads * how.cluster, given, torch.cuda.current_stream().cuda_stream)
+    return y, MLPState(w1, b1, w2.mT, b2), kept
+
+
+def _checked(q: Tensor, state: MLPState | LinearState, problem: TTTProblem) -> MLPState:
+    width, hidden = q.shape[-1], state.b1.shape[-1] if isinstance(state, MLPState) else None
+    fits = (width, hidden, problem.mini_batch, q.dtype) == (WIDTH, HIDDEN, MINI_BATCH, torch.bfloat16)
+    if not fits or not isinstance(state, MLPState):
+        memory = f"TTT-MLP, hidden width {hidden}" if isinstance(state, MLPState) else "TTT-Linear"
+        got = f"{memory}, heads of {width}, mini-batches of {problem.mini_batch} and {q.dtype}"
+        raise KernelUnavailable(
+            f'TTT backend "hopper" needs TTT-MLP, hidden width {HIDDEN}, heads of {WIDTH}, mini-batches of '
+            f'{MINI_BATCH} and bfloat16; got {got}. Try backend="triton".'
+        )
+    return state

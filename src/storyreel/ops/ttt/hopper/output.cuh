@@ -1,0 +1,102 @@
+// The outputs of one mini-batch, read with the state after its step.
+#pragma once
+#include "worker.cuh"
+
+// Mini-batch number i. Each worker finishes the rows of OWN_WARPS of its warps, and sends the others their parts.
+template <class P, bool DUMP>
+__device__ __forceinline__ void answer(const Worker<P>& own, int i) {
+  const int stage = i % P::STAGES, state = (i + 1) % P::STATES, exchange = i % P::EXCHANGES;
+  const int warp = own.warp, lane = own.lane, owner = warp / P::OWN_WARPS;
+  const uint32_t q = own.shared + P::Q + stage * layout::TILE;
+  ptx::wait<false>(own.barrier(P::Q_FULL, stage), (i / P::STAGES) & 1);
+  if (P::APART) ptx::wait<false>(own.barrier(P::READY, state), (i >> 1) & 1);
+
+  float z2[32];
+  network<P>(z2, q, own.w1(state), own.w2(state), [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
+    if (DUMP && i == 0) own.dump(Dump::Z1Q, HIDDEN, own.number * P::COLUMNS + 64 * tile, z1);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      const float2 bias = ptx::load_pair(own.b1(state) + 4 * (64 * tile + own.column(j)));
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float* z = z1 + 4 * j + 2 * half;
+        x2[j / 2][2 * (j % 2) + half] = pieces::pack(pieces::gelu(z[0] + bias.x), pieces::gelu(z[1] + bias.y));
+      }
+    }
+  });
+  if (warp == own.number * P::OWN_WARPS && lane == 0)  // a thread that waits for the same phase below
+    ptx::arrive_expecting(own.barrier(P::ARRIVED_ROWS, own.local * P::EXCHANGES + exchange),
+                          (P::WORKERS - 1) * P::SENT_ROWS);
+  const int place = 32 * (warp % P::OWN_WARPS) + lane;  // among the lanes whose rows go to one worker
+  if (owner != own.number) {
+    const uint32_t to = own.at(owner, P::INBOX_ROWS, P::SENT_ROWS, exchange);
+    const uint32_t signal = own.signal(owner, P::ARRIVED_ROWS, exchange);
+#pragma unroll
+    for (int s = 0; s < 4; ++s) {
+      uint32_t four[4];
+#pragma unroll
+      for (int e = 0; e < 4; ++e) four[e] = pieces::pack(z2[8 * s + 2 * e], z2[8 * s + 2 * e + 1]);
+      ptx::send(to + 16 * (32 * P::OWN_WARPS * s + place), four, signal);
+    }
+  } else {
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      const float2 bias = ptx::load_pair(own.b2(state) + 4 * own.column(j));
+#pragma unroll
+      for (int e = 0; e < 4; ++e) z2[4 * j + e] += e & 1 ? bias.y : bias.x;
+    }
+  }
+
+  if (owner == own.number) {
+    ptx::wait<true>(own.barrier(P::ARRIVED_ROWS, own.local * P::EXCHANGES + exchange), (i / P::EXCHANGES) & 1);
+#pragma unroll
+    for (int hop = 1; hop < P::WORKERS; ++hop) {
+      const uint32_t from = own.inbox((own.number + hop) % P::WORKERS, P::INBOX_ROWS, P::SENT_ROWS, exchange);
+#pragma unroll
+      for (int s = 0; s < 4; ++s) {
+        const uint4 sent = ptx::load_chunk(from + 16 * (32 * P::OWN_WARPS * s + place));
+        const uint32_t part[4] = {sent.x, sent.y, sent.z, sent.w};
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const float2 pair = pieces::unpack(part[e]);
+          z2[8 * s + 2 * e] += pair.x;
+          z2[8 * s + 2 * e + 1] += pair.y;
+        }
+      }
+    }
+    if (DUMP && i == 0) own.dump(Dump::Z2Q, 64, 0, z2);
+    pieces::standardise(z2, 0, own.given.eps);
+    pieces::standardise(z2, 1, own.given.eps);
+    const uint32_t gamma = own.shared + P::GAMMA, beta = own.shared + P::BETA;
+    const uint32_t staging = own.matrix(P::APART ? P::STAGING : P::X2);
+#pragma unroll
+    for (int s = 0; s < 4; ++s) {
+      uint32_t qs[4], ys[4];
+      ptx::load_blocks(qs, pieces::blocks(q, s, warp, lane));
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int j = 2 * s + (e >> 1);
+        const float2 weight = ptx::load_pair(gamma + 4 * own.column(j)), bias = ptx::load_pair(beta + 4 * own.column(j));
+        const float2 x = pieces::unpack(qs[e]);
+        ys[e] = pieces::pack(fmaf(weight.x, z2[8 * s + 2 * e], bias.x) + x.x,
+                             fmaf(weight.y, z2[8 * s + 2 * e + 1], bias.y) + x.y);
+      }
+      ptx::store_blocks(pieces::blocks(staging, s, warp, lane), ys);
+    }
+    __syncwarp();
+#pragma unroll
+    for (int s = 0; s < 4; ++s) {
+      const int line = 16 * warp + 4 * s + (lane >> 3), token = i * MINI_BATCH + line;
+      const uint4 chunk = ptx::load_chunk(staging + layout::chunk_offset(line, lane & 7));
+      const long long at = ((static_cast<long long>(own.batch) * own.given.tokens + token) * own.given.heads + own.head);
+      if (token < own.given.tokens) *reinterpret_cast<uint4*>(own.given.y + at * WIDTH + 8 * (lane & 7)) = chunk;
+    }
+  }
+  __syncwarp();
+  if (lane == 0) ptx::arrive(own.barrier(P::Q_EMPTY, stage));
+  if (P::APART) {
+    if (lane == 0) ptx::arrive(own.barrier(P::FREE, state));
+  } else {  // no warp may run ahead and send: its inbox at the others' is free once their parts have come
+    ptx::named_barrier(1 + own.local, 128);
+  }
+}

@@ -1,0 +1,82 @@
+// How a head is dealt out: workers, their warpgroups and their shared memory.
+//
+// A worker is a warpgroup that owns a part of the hidden values: columns of W1 and rows of W2. Two workers share one
+// multiprocessor (CLUSTER 1), or each of 2 or 4 has one of a cluster. APART: the outputs have a warpgroup of their own,
+// a mini-batch behind the worker, with a second copy of the state; otherwise the worker makes them after its step.
+#pragma once
+#include <cuda_bf16.h>
+
+#include "layout.cuh"
+
+constexpr int WIDTH = 64, HIDDEN = 256, MINI_BATCH = 64;
+
+struct alignas(64) TensorMap {
+  uint64_t words[16];
+};
+
+// What a launch is given; `launch.py: Arguments` is its mirror. Letters as in `interface.py`, N = B * H.
+struct Arguments {
+  TensorMap q, k, v;                // bfloat16 [B, T, H, 64], axes from the last: D, T, H, B; boxes of 64 tokens
+  const float* eta;                 // [B, T, H]
+  const float *gamma, *beta;        // [H, 64]
+  float *w1, *b1, *w2, *b2;         // in and out: [N, 64, 256], [N, 256], [N, 64, 256] (transposed), [N, 64]
+  __nv_bfloat16* y;                 // [B, T, H, 64] contiguous
+  float *w1s, *b1s, *w2s, *b2s;     // states before every `every` mini-batches, [N, ceil(M / every), ...] of these
+  float* dump;                      // intermediate values of the first mini-batch of sequence and head 0 (`Dump`)
+  long long eta_b, eta_t, eta_h;    // strides, in elements
+  int tokens, heads, every;         // every: 0 keeps no state
+  float scale, eps;                 // scale: 1 / mini-batch
+};
+static_assert(sizeof(Arguments) == 576, "launch.py writes these bytes");
+
+// Floats of `dump`, one matrix of 64 rows behind the other.
+struct Dump {
+  static constexpr int Z1 = 0, Z2 = Z1 + 64 * 256, STEP2 = Z2 + 64 * 64, STEP1 = STEP2 + 64 * 64, W1 = STEP1 + 64 * 256,
+                       W2 = W1 + 64 * 256, Z1Q = W2 + 64 * 256, Z2Q = Z1Q + 64 * 256, END = Z2Q + 64 * 64;
+};
+
+template <int CLUSTER_, bool APART_>
+struct Plan {
+  static constexpr int CLUSTER = CLUSTER_;
+  static constexpr bool APART = APART_;
+  static_assert(CLUSTER == 1 || CLUSTER == 2 || CLUSTER == 4, "cluster of 1, 2 or 4");
+  static_assert(!(APART && CLUSTER == 1), "two workers take all the registers");
+
+  static constexpr int WORKERS = CLUSTER == 1 ? 2 : CLUSTER, LOCAL = WORKERS / CLUSTER;
+  static constexpr int COLUMNS = HIDDEN / WORKERS, TILES = COLUMNS / 64;
+  static constexpr int GROUPS = 1 + LOCAL + (APART ? 1 : 0), THREADS = 128 * GROUPS;  // one warpgroup loads
+  static constexpr int STATES = APART ? 2 : 1, EXCHANGES = APART ? 2 : 1;
+  static constexpr int STAGES = CLUSTER == 1 ? 2 : 3;
+  // The warps begin with an equal share, rounded down to what `setmaxnreg` counts in.
+  static constexpr int LOADER_REGISTERS = 24, WORKER_REGISTERS = 240, OUTPUT_REGISTERS = 216;
+  static_assert(LOADER_REGISTERS + LOCAL * WORKER_REGISTERS + (APART ? OUTPUT_REGISTERS : 0) <= 504, "65536 / 128");
+
+  static constexpr uint32_t SENT = 8192, SENT_ROWS = SENT / WORKERS;  // bytes of Z2 from one worker to another
+  static constexpr int OWN_WARPS = 4 / WORKERS;                       // whose rows of the output a worker finishes
+
+  // Bytes from the start of shared memory: matrices first, for their alignment.
+  static constexpr uint32_t K = 0, V = K + STAGES * layout::TILE, Q = V + STAGES * layout::TILE;
+  static constexpr uint32_t WORKER = Q + STAGES * layout::TILE;
+  // Of a worker:
+  static constexpr uint32_t MATRIX = TILES * layout::TILE;
+  static constexpr uint32_t W1 = 0, W2 = W1 + STATES * MATRIX, X2 = W2 + STATES * MATRIX, STEP1 = X2 + MATRIX;
+  static constexpr uint32_t STEP2 = STEP1 + MATRIX, STAGING = STEP2 + layout::TILE;  // STAGING: of y; X2 where not APART
+  static constexpr uint32_t INBOX = STAGING + (APART ? layout::TILE : 0);
+  static constexpr uint32_t INBOX_ROWS = INBOX + EXCHANGES * (WORKERS - 1) * SENT;
+  static constexpr uint32_t WORKER_MATRICES = INBOX_ROWS + EXCHANGES * (WORKERS - 1) * SENT_ROWS;
+  // Floats of a worker, behind all matrices:
+  static constexpr uint32_t B1 = 0, B2 = B1 + STATES * COLUMNS * 4;
+  static constexpr uint32_t WORKER_FLOATS = B2 + STATES * 64 * 4;
+  static constexpr uint32_t FLOATS = WORKER + LOCAL * WORKER_MATRICES;
+  static constexpr uint32_t GAMMA = FLOATS + LOCAL * WORKER_FLOATS, BETA = GAMMA + 256, AIM = BETA + 256;
+  static constexpr uint32_t ETA = AIM + 256;  // AIM: gamma beta
+  // Barriers, 8 bytes each:
+  static constexpr uint32_t KV_FULL = ETA + STAGES * 256, KV_EMPTY = KV_FULL + 8 * STAGES;
+  static constexpr uint32_t Q_FULL = KV_EMPTY + 8 * STAGES, Q_EMPTY = Q_FULL + 8 * STAGES;
+  static constexpr uint32_t READY = Q_EMPTY + 8 * STAGES, FREE = READY + 8 * 2;  // of the states, where APART
+  static constexpr uint32_t ARRIVED = FREE + 8 * 2, ARRIVED_ROWS = ARRIVED + 8 * LOCAL * EXCHANGES;
+  static constexpr uint32_t BYTES = ARRIVED_ROWS + 8 * LOCAL * EXCHANGES;
+  static_assert(WORKER_MATRICES % layout::ATOM == 0 && INBOX % 16 == 0, "swizzled matrices begin on an atom");
+  static_assert(KV_FULL % 8 == 0, "barriers are 8 bytes");
+  static_assert(BYTES <= 232448, "shared memory of a block on sm_90");
+};
