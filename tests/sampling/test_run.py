@@ -250,7 +250,7 @@ def test_every_mistake_is_one_line_and_leaves_nothing(make, tmp_path, monkeypatc
 def test_a_text_too_long_names_segment_line_and_tokens(make, story, tmp_path):
     story.segments[1].text = "the cat " * 20
     (tmp_path / "l.json").write_text(json.dumps(story.model_dump(), indent=1))
-    with pytest.raises(StoryboardError, match=r"segment 2 \(line 9\) has 42 tokens, but at most 22 fit: 20 too many"):
+    with pytest.raises(StoryboardError, match=r"segment 2 \(line 10\) has 42 tokens, but at most 22 fit: 20 too many"):
         make(storyboard=tmp_path / "l.json")
     assert sorted(os.listdir(tmp_path)) == ["l.json", "pie.json"]
 

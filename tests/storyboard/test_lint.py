@@ -2,7 +2,7 @@ import pytest
 
 from storyreel.errors import StoryboardError
 from storyreel.models.text import build_tokenizer
-from storyreel.storyboard.lint import lint_storyboard
+from storyreel.storyboard.lint import inspect_storyboard, lint_storyboard, mend_storyboard
 from storyreel.storyboard.schema import Storyboard, StoryboardSegment
 
 
@@ -67,3 +67,70 @@ def test_a_negative_text_too_long_is_called_so(tokenizer):
 def test_marks_belong_to_scene_start(tokenizer):
     with pytest.raises(StoryboardError, match=r"segment 1 \(line 10\) holds the mark <end_scene>"):
         lint_storyboard(board("the cat <end_scene>"), tokenizer, 20)
+
+
+def inspected(tokenizer, *texts, length=60, **changes):
+    segments = [StoryboardSegment(text=text, scene_start=n == 0, **changes) for n, text in enumerate(texts)]
+    return inspect_storyboard(Storyboard(segments=segments), tokenizer, length)
+
+
+GOOD = "In the kitchen. The cat walks. The camera rests."
+
+
+@pytest.fixture(scope="module")
+def wide():
+    words = (
+        "in the cat kitchen street walks eats a pie camera rests view zooms pans to left right mouse pip grey orange"
+    )
+    return build_tokenizer([*words.split(), "he", ".", ",", "biscuit", "black"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "level", "rule", "line"),
+    [
+        (
+            [GOOD] * 2,
+            "warning",
+            "count",
+            "6 s, and models are trained at 3, 9, 18, 30, 63 s. Take out 1 segment for 3 s",
+        ),
+        ([GOOD, GOOD, GOOD], "warning", "repeat", "its paragraph is the same as that of segment 1"),
+        (["The cat walks."], "note", "paragraph", "it has 1 sentence; models are trained on 3 to 5"),
+        ([". . ."], "error", "paragraph", "it has no words"),
+        (["In  the kitchen. The cat walks. The cat eats."], "note", "white space", "stray white space"),
+        (["He walks. The cat eats. The camera rests."], "warning", "pronoun", 'it opens with "He"'),
+        ([GOOD, GOOD.replace("kitchen", "street")], "warning", "borders", "the place changes from kitchen to street"),
+        (
+            ["Biscuit the orange cat walks. A. B.", "Biscuit the black cat eats. A. B."],
+            "warning",
+            "looks",
+            "Biscuit is black, but was orange in segment 1. Keep Biscuit orange",
+        ),
+        (["The cat says a pie. A. B."], "warning", "speech", "it has speech"),
+        (["The camera zooms. The cat. The camera pans to the left."], "warning", "camera", "makes 2 moves"),
+        (["The cat <start_scene> walks. A. B."], "error", "mark", "it holds the mark <start_scene>"),
+        (["The kitty walks. A. B."], "note", "unknown word", '"kitty" (read as cat)'),
+        (["The telescope. A. B."], "warning", "unknown word", '"telescope" (read as an unknown word)'),
+        ([GOOD * 9], "error", "length", "tokens, but at most 60 fit"),
+    ],
+)
+def test_what_inspection_finds(wide, texts, level, rule, line):
+    found = [own for own in inspected(wide, *texts) if own.rule == rule]
+    assert any(own.level == level and line in str(own) for own in found), inspected(wide, *texts)
+
+
+def test_a_good_storyboard_has_no_findings(wide):
+    others = ["In the kitchen. Pip the grey mouse eats a pie. The view zooms.", "In the kitchen. A cat walks. He eats."]
+    assert inspected(wide, GOOD, *others) == []
+
+
+def test_mending_is_safe_and_leaves_locked_segments(wide):
+    texts = ["The  kitty walks. <end_scene>", "Telescope kitty. The catt walks."]
+    segments = [StoryboardSegment(text=text) for text in texts] + [StoryboardSegment(text="a kitty", locked=True)]
+    board = Storyboard(segments=segments)
+    mended = mend_storyboard(board, wide)
+    assert [own.text for own in mended.segments] == ["The cat walks.", "Telescope cat. The catt walks.", "a kitty"]
+    assert [own.scene_start for own in mended.segments] == [True, True, False]
+    left = [own for own in inspect_storyboard(mended, wide, 60) if own.mended]
+    assert left == []
+    assert mend_storyboard(mended, wide) == mended

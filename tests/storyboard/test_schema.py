@@ -51,5 +51,5 @@ def test_the_json_schema_asks_for_segments_with_text_and_nothing_unknown():
     segment = schema["$defs"]["StoryboardSegment"]
     assert schema["required"] == ["segments"]
     assert segment["required"] == ["text"]
-    assert set(segment["properties"]) == {"text", "scene_start", "negative_text"}
+    assert set(segment["properties"]) == {"text", "scene_start", "negative_text", "locked"}
     assert segment["additionalProperties"] is False

@@ -34,13 +34,13 @@ class Generate:
 
     storyboard: Annotated[Positional[Path], arg(metavar="STORYBOARD")]
     """JSON file: {"segments": [{"text": ..., "scene_start": true}, ...]}, or a list of stories as the paper's authors
-    have it."""
+    have it; or a plot, a .txt of plain sentences, whose storyboard is written by rules and kept beside the video."""
     out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the storyboard's name, here)")] = None
     """MP4 file to write."""
     model: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the bundled demo model)")] = None
     """Folder of the model. Nothing is downloaded: fetch one with hf download ID --local-dir DIR."""
     seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all of it)")] = None
-    """Make only the beginning of the storyboard: one of 3, 9, 18, 30 and 63 seconds."""
+    """Make only the beginning of the storyboard: one of 3, 9, 18, 30 and 63 seconds. Of a plot: all of it, so long."""
     steps: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the model's own)")] = None
     """Denoising steps; fewer are faster and coarser."""
     guidance: Annotated[float | None, arg(metavar="G", help_behavior_hint="(default: the model's own)")] = None

@@ -20,7 +20,7 @@ from typing import Any
 import tyro
 
 import storyreel
-from storyreel.cli import bench, data, doctor, evaluate, generate, toons, train
+from storyreel.cli import bench, data, doctor, evaluate, generate, toons, train, write
 from storyreel.errors import Stopped, StoryreelError
 
 USER_MISTAKE, USAGE, STOPPED = 1, 2, 130
@@ -54,6 +54,7 @@ COMMANDS = {
         "Nothing half-made is left; --keep-partial keeps the frames that are written by then. "
         "The same line begins again.",
     ),
+    "write": Command(write.Write, write.run, "What is saved stays; the same line goes on from it."),
     "toons": Command(toons.Toons, toons.run, "Whole stories stay; the same line draws those that are missing."),
     "data": Command(data.Data, data.run, "Whole items stay; the same line goes on with those that are missing."),
     "train": Command(train.Train, train.run, "Everything so far is saved; the same line goes on."),

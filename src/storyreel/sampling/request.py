@@ -13,12 +13,14 @@ from storyreel.geometry import SEGMENT_SECONDS, STAGE_SECONDS
 from storyreel.sampling.guidance import check_guidance
 from storyreel.sampling.leftovers import clear_leftovers
 from storyreel.sampling.video import check_output
-from storyreel.storyboard.reader import read_storyboard
+from storyreel.storyboard.reader import is_plot, read_storyboard
+from storyreel.storyboard.saving import as_json, save_text, to_text
 from storyreel.storyboard.schema import Storyboard
 from storyreel.wording import counted
 
 if TYPE_CHECKING:
     from storyreel.sampling.schedulers import SolverName
+    from storyreel.writing.rules import Written
 
 LARGEST_SEED = 2**63 - 1
 HUB_ID = re.compile(r"(https?:/huggingface\.co/)?(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)")
@@ -26,7 +28,10 @@ HUB_ID = re.compile(r"(https?:/huggingface\.co/)?(?P<owner>\w[\w.-]*)/(?P<name>\
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A storyboard file and how its video is wanted; `storyreel.sampling.run.generate` tells what each field means."""
+    """A storyboard file, or a plot, and how its video is wanted; `storyreel.sampling.run.generate` tells of the fields.
+
+    The storyboard of a plot is written by rules and kept beside the video, as VIDEO.storyboard.json.
+    """
 
     source: Path
     model: Path | None = None
@@ -63,9 +68,35 @@ class Request:
         if self.guidance is not None:
             check_guidance(self.guidance)
         self._check_outputs()
-        told = choose_segments(read_storyboard(self.source, self.story), self.seconds)
+        check_stage(self.seconds)
+        board = self._write().storyboard if is_plot(self.source) else read_storyboard(self.source, self.story)
+        told = choose_segments(board, self.seconds)
         check_is_model(self.folder)
         return told
+
+    def keep_storyboard(self) -> list[str]:
+        """Keeps what is written of a plot beside the video; lines that say so, and what its writer has found.
+
+        No line where the source is a storyboard. OutputError where the storyboard kept there is another one.
+        """
+        if not is_plot(self.source):
+            return []
+        written, path = self._write(), self.beside(".storyboard.json")
+        save_text(path, to_text(as_json(written.storyboard)))
+        told = [f"{self.source} is a plot: its storyboard is written by rules, and kept as {path}"]
+        return told + [str(finding) for finding in written.findings]
+
+    def _write(self) -> Written:
+        # Storyboards, the usual case, do without the writer, and their mistakes are told the sooner.
+        from storyreel.writing.rules import read_plot_file, write_text
+
+        written, path = write_text(read_plot_file(self.source), self.seconds), self.beside(".storyboard.json")
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != to_text(as_json(written.storyboard)):
+            raise OutputError(
+                f"{path} is there already, and is not what the plot {self.source} gives. Make the video of it "
+                f"(storyreel generate {path}), remove it, or choose another --out."
+            )
+        return written
 
     def _check_outputs(self) -> None:
         check_output(self.out)
@@ -79,16 +110,21 @@ def choose_segments(storyboard: Storyboard, seconds: int | None) -> Storyboard:
 
     ConfigError where that is not a stage length, StoryboardError where the storyboard is shorter.
     """
+    check_stage(seconds)
     if seconds is None:
         return storyboard
-    if seconds not in STAGE_SECONDS:
-        stages = ", ".join(map(str, STAGE_SECONDS))
-        nearest = min(STAGE_SECONDS, key=lambda stage: abs(stage - seconds))
-        raise ConfigError(refusal("--seconds", seconds, f"it must be one of {stages}", f"Try {nearest}"))
     if seconds > storyboard.seconds:
         have = f"the storyboard has {counted(len(storyboard.segments), 'segment')}, {storyboard.seconds} s"
         raise StoryboardError(refusal("--seconds", seconds, have, "Ask for less or write more"))
     return storyboard.first(seconds // SEGMENT_SECONDS)
+
+
+def check_stage(seconds: int | None) -> None:
+    """ConfigError where `seconds` is given and is not a stage length."""
+    if seconds is not None and seconds not in STAGE_SECONDS:
+        stages = ", ".join(map(str, STAGE_SECONDS))
+        nearest = min(STAGE_SECONDS, key=lambda stage: abs(stage - seconds))
+        raise ConfigError(refusal("--seconds", seconds, f"it must be one of {stages}", f"Try {nearest}"))
 
 
 def check_is_model(folder: Path) -> None:

@@ -112,7 +112,7 @@ def generate(
     story: int = 0,
     keep_partial: bool = False,
 ) -> RunResult:
-    """Make the video of a storyboard file.
+    """Make the video of a storyboard file, or of a plot (.txt), whose storyboard is written by rules.
 
     model: a model folder (None: the bundled demo). out: an MP4 file (None: the storyboard's name, here). seconds: how
     much of the storyboard from its start, a stage length (None: all of it). steps, guidance, solver: None for what the
@@ -143,6 +143,8 @@ def carry_out(request: Request, progress: Progress | None = None) -> RunResult:
     diary = Diary(progress or Silent())
     with diary.stage("read the storyboard"):
         told = request.check()
+        for note in request.keep_storyboard():
+            diary.progress.note(note)
         if note := request.clear_leftovers():
             diary.progress.note(note)
     with marked(request.out):

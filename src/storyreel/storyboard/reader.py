@@ -21,7 +21,13 @@ from storyreel.storyboard.schema import Storyboard, StoryboardSegment
 
 AUTHORS_KEYS = {"requires_scene_transition": "scene_start", "neg_text": "negative_text"}
 BRACES_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]', re.DOTALL)
+PLOT_SUFFIXES = (".txt", ".md")
 LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def is_plot(path: Path) -> bool:
+    """Whether a file is a plot, plain sentences, by its name."""
+    return path.suffix.lower() in PLOT_SUFFIXES
 
 
 class _Located(dict[str, Any]):
@@ -183,7 +189,7 @@ def _refused(error: ValidationError, here: str, item: _Located) -> str:
     key = next((key for key in item if AUTHORS_KEYS.get(key, key) == field), field)
     if first["type"] == "value_error":
         return f'{here} has no text: its "{key}" is blank. Write a paragraph of 3 to 5 sentences.'
-    wanted = "true or false" if field == "scene_start" else "text"
+    wanted = "true or false" if field in ("scene_start", "locked") else "text"
     return f'{here}: "{key}" must be {wanted}, not {json.dumps(item[key])[:40]}.'
 
 

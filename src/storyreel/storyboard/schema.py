@@ -1,6 +1,7 @@
 """What a storyboard is: a paragraph for every 3 s segment, and where scenes start.
 
-Our JSON is `{"title": ..., "segments": [{"text": ..., "scene_start": true, "negative_text": ...}, ...]}`.
+Our JSON is `{"title": ..., "segments": [{"text": ..., "scene_start": true, "negative_text": ...,
+"locked": true}, ...]}`; all but the text may be left out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class StoryboardSegment(BaseModel):
         default=False, description="A new scene starts here. The first segment always starts one."
     )
     negative_text: str = Field(default="", description="What must not be seen.")
+    locked: bool = Field(default=False, description="The writer and --fix leave this segment as it is.")
     _line: int | None = PrivateAttr(default=None)
 
     @field_validator("text")
