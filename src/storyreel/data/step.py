@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -16,6 +17,7 @@ from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
 from typing import Any
 
+from storyreel.data.ctrl_c import ctrl_c_held_back
 from storyreel.data.files import locked, sweep
 from storyreel.data.fingerprint import hash_of, made_from, versions_of
 from storyreel.data.manifest import (
@@ -172,8 +174,9 @@ def each(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int | No
         return
     # Threads of the libraries do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
-        waiting = {pool.submit(function, task) for task in tasks}
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_work) as pool:
+        with ctrl_c_held_back():
+            waiting = {pool.submit(function, task) for task in tasks}
         try:
             while waiting:
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -186,6 +189,14 @@ def each(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int | No
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _begin_work() -> None:
+    """A worker ends at once and without a word at Ctrl-C, which its parent tells of; what is half-made is swept."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:

@@ -10,15 +10,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process, resource_tracker
+from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from storyreel import errors
+from storyreel.data.ctrl_c import ctrl_c_held_back
 from storyreel.errors import StoryreelError, TrainingError
 
 STOP_SECONDS = 60.0
@@ -72,7 +73,7 @@ def launch(count: int, work: Callable[..., None], *arguments: Any, **options: An
     context, port = get_context("spawn"), _free_port()
     members: list[_Member] = []
     try:
-        with _ctrl_c_held_back():
+        with ctrl_c_held_back():
             for rank in range(count):
                 words, theirs = context.Pipe(duplex=False)
                 place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
@@ -195,21 +196,6 @@ def _end(members: list[_Member]) -> None:
         member.process.kill()
         member.process.join()
         member.words.close()
-
-
-@contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """A Ctrl-C in here comes after it; processes started in here do not get it before they are ready."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # It would let Ctrl-C through when it starts with the first process.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _free_port() -> int:
