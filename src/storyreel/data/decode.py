@@ -184,7 +184,7 @@ def _pulled(graph: Graph, waiting: deque[int]) -> Iterator[tuple[int, VideoFrame
 def all_views(path: Path, film: FilmRow, view: View) -> Iterator[tuple[int, VideoFrame]]:
     """Every frame of a film as `view` shows it, with its number."""
     with Decoder(path) as decoder:
-        numbered = zip(range(film.frames), decoder.frames(), strict=False)
+        numbered = enumerate(itertools.islice(decoder.frames(), film.frames))
         yield from view.of(numbered, Fraction(film.time_base))
 
 
@@ -208,7 +208,7 @@ def some_views(
         return
     with Decoder(path) as decoder:
         start = max(0, first - 2)
-        numbered = ((i, frame) for i, frame in zip(range(last + 3), decoder.frames(), strict=False) if i >= start)
+        numbered = itertools.islice(enumerate(decoder.frames()), start, last + 3)
         yield from _wanted(view.of(numbered, time_base), first, last)
 
 
