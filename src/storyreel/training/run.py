@@ -12,7 +12,7 @@ from torch import nn
 from storyreel.data.clips import clip_numbers
 from storyreel.data.latent_clips import encode_clips
 from storyreel.data.toon_clips import draw_clips
-from storyreel.models.vae import load_vae
+from storyreel.models.vae import load_vae, prepare_for_gpu
 from storyreel.training import parallel
 from storyreel.training.config import (
     DiffusionRun,
@@ -103,6 +103,8 @@ def _run_alone(recipe: DrawRun | PackRun, root: Path, workers: int, report: Repo
 
 def _encode(recipe: EncodeRun, root: Path, device: torch.device, workers: int, report: Report) -> None:
     vae = load_vae(root / recipe.vae_folder)
+    if device.type == "cuda":
+        prepare_for_gpu(vae)
     nn.Module.to(vae.eval(), device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     total = len(clip_numbers(root / recipe.clips_folder))
     encode_clips(
