@@ -4,6 +4,7 @@
     python bench/hopper_first.py --launches ttt_mlp_2   one of them
     python bench/hopper_first.py --dump                 also the values inside the first mini-batch
     python bench/hopper_first.py --no-times             errors alone
+    python bench/hopper_first.py --timeline             also where the cycles of a mini-batch go
 
 Each launch has a process of its own: a kernel that fails takes its process with it, not the others. Errors are
 ||x - exact|| / ||exact||, beside those of `dual` in bfloat16 on the same inputs; a launch passes if none is more than
@@ -30,7 +31,7 @@ from torch import Tensor
 
 from storyreel.ops.ttt import HeadNorm, MLPState, TTTProblem, dual
 from storyreel.ops.ttt.hopper import emulation, launch
-from storyreel.ops.ttt.hopper.build import CUBIN, DUMPING_CUBIN, build
+from storyreel.ops.ttt.hopper.build import CUBIN, DUMPING_CUBIN, TIMING_CUBIN, build
 from storyreel.ops.ttt.hopper.launch import LAUNCHES, Launch
 
 PROBLEM = TTTProblem(64)
@@ -38,6 +39,33 @@ SECONDS_A_LAUNCH = 90
 NAMES = ("y", "w1", "b1", "w2", "b2")
 PAPER = {"tokens": 351_168, "heads": 48}
 FLOOR_MS, AUTHORS_MS = "11-14", {1: 170, 2: 339}  # of the paper's shape by batch; measured on an H100
+
+
+TIMES = 64, 32, 12  # plan.cuh: Times
+POINTS = {  # what happens from each point to the next; from the last one to the first of the next mini-batch
+    "learning": (
+        "waiting for k and v",
+        "both layers",
+        "sending; v - k",
+        "waiting for the others' parts, sum",
+        "norm, slope of the loss",
+        "product 3 begun, step2 stored, barrier",
+        "step1",
+        "fence, barrier",
+        "product 5 begun, sums of columns",
+        "waiting for the products, copies of the state",
+        "fence, barrier",
+        "waiting for the outputs of the mini-batch before the last",
+    ),
+    "outputs": (
+        "waiting for q and the state",
+        "both layers",
+        "sending",
+        "waiting for the others' parts",
+        "norm, y",
+        "signals",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -64,13 +92,14 @@ def main() -> None:
     parser.add_argument("--launches", nargs="+", default=[how.kernel for how in LAUNCHES], help="names of kernels")
     parser.add_argument("--dump", action="store_true", help="the values inside the first mini-batch, right or wrong")
     parser.add_argument("--no-times", action="store_true")
-    parser.add_argument("--no-build", action="store_true", help="both cubins are there already")
+    parser.add_argument("--timeline", action="store_true", help="cycles between points of a mini-batch")
+    parser.add_argument("--no-build", action="store_true", help="the cubins are there already")
     parser.add_argument("--save", type=Path, metavar="DIR", help="where dumped values go, as one .pt file a launch")
     options = parser.parse_args()
     began = time.perf_counter()
-    for to, dump in () if options.no_build else ((CUBIN, False), (DUMPING_CUBIN, True)):
-        report = build(to, dump)
-        print("\n".join(line for line in report.splitlines() if "C75" in line or not dump), flush=True)
+    for kind in () if options.no_build else (CUBIN, DUMPING_CUBIN, TIMING_CUBIN):
+        report = build(kind)
+        print("\n".join(line for line in report.splitlines() if "C75" in line or kind == CUBIN), flush=True)
     rows = []
     for how in (how for how in LAUNCHES if how.kernel in options.launches):
         rows.append(row := _in_a_process(how, options))
@@ -115,6 +144,8 @@ def _child(how: Launch, options: argparse.Namespace, to: Connection) -> None:
             _show_inside(how, options.save)
         if right and not options.no_times:
             to.send({"times": list(_times(how))})
+        if right and options.timeline:
+            to.send({"timeline": _timeline(how)})
 
 
 def _check(how: Launch, case: Case) -> bool:
@@ -171,6 +202,25 @@ def _times(how: Launch) -> Iterator[dict[str, Any]]:
         yield row
         del inputs
         torch.cuda.empty_cache()
+
+
+def _timeline(how: Launch) -> dict[str, list[int]]:
+    """Mean cycles from each point of a mini-batch to the next, of the first worker of sequence and head 0."""
+    first, rounds, points = TIMES
+    shape = (max(how.cluster, 2), 2, rounds, points)
+    stamps = torch.zeros(shape, device="cuda")
+    inputs = _draw(Case(tokens=64 * (first + rounds + 8), batch=1, heads=PAPER["heads"]), fast=True)
+    launch.read(*inputs, PROBLEM, how, cubin=TIMING_CUBIN, dump=stamps)
+    clocks = stamps.view(torch.int32).cpu().long()[0]
+    found = {}
+    for role, (name, labels) in enumerate(POINTS.items()):
+        own = clocks[role, :, : len(labels)]
+        steps = torch.cat([own, own[:, :1].roll(-1, 0)], 1).diff(dim=1).remainder(2**32)[:-1].float().mean(0)
+        found[name] = [round(x) for x in steps.tolist()]
+        print(f"  {name}, cycles: {sum(found[name])} a mini-batch")
+        for label, cycles in zip(labels, found[name], strict=True):
+            print(f"    {cycles:6}  {label}", flush=True)
+    return found
 
 
 def _draw(case: Case, fast: bool = False) -> Inputs:

@@ -242,14 +242,25 @@ SPOILS = {
         "own.b1(next), own.b1(state), own.matrix(P::STEP2)",
     ),
     "no zeros behind the end": ("kernel.cu", "t < given.tokens ? eta[t * given.eta_t] : 0.f", "eta[0]"),
+    "an arrival before the stores": (
+        "worker.cuh",
+        "      __syncwarp();\n      if (lane == 0) ptx::arrive",
+        "      if (lane == 0) ptx::arrive",
+    ),
+    "a copy of what is not there yet": (
+        "worker.cuh",
+        "      ptx::fence_async();\n      __syncwarp();",
+        "      ptx::fence_async();",
+    ),
 }
+SPOILED = {"an arrival before the stores": Launch(2, "stores"), "a copy of what is not there yet": Launch(2, "copies")}
 
 
 @needs_a_host_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPOILS)
 def test_a_spoiled_kernel_is_noticed(name, tmp_path):
-    spoiled, how, inputs = Model(tmp_path, SPOILS[name]), Launch(2), draw(Case(100))
+    spoiled, how, inputs = Model(tmp_path, SPOILS[name]), SPOILED.get(name, Launch(2)), draw(Case(100))
     try:
         y, final, _ = spoiled.read(inputs, how)
     except RuntimeError:
@@ -262,7 +273,7 @@ def test_a_spoiled_kernel_is_noticed(name, tmp_path):
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
 def test_it_compiles_without_spills_of_consequence(tmp_path):
-    report = build(tmp_path / "kernel.cubin")
+    report = build(to=tmp_path / "kernel.cubin")
     assert (tmp_path / "kernel.cubin").stat().st_size > 10_000
     for how in LAUNCHES:
         assert f"'{how.kernel}'" in report

@@ -51,6 +51,11 @@ def test_folders_take_equal_shares_however_many_clips_they_hold(folder, tmp_path
     assert 15 <= of_few <= 45
 
 
+def test_a_clip_that_is_one_window_is_shown_once_in_a_turn(folder):
+    windows = list(itertools.islice(ClipWindows((folder,), 49, (0, 0), seed=0), 24))
+    assert not all(torch.equal(a, b) for a, b in zip(windows[::2], windows[1::2], strict=True))
+
+
 def test_without_a_crop_frames_are_whole(folder):
     (window,) = itertools.islice(ClipWindows((folder,), 9, (0, 0), seed=0), 1)
     assert window.shape == (9, 32, 48, 3)

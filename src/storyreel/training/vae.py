@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,11 @@ from storyreel.training.optimiser import MasterOptimiser
 
 LIST_EVERY_CLIPS = 64
 WINDOWS_PER_CLIP = 2
+"""At most: one where a clip is no longer than a window."""
 CHUNK_FRAMES = 8
 """What CogVideoX's VAE takes at once, after the frame that a video begins with."""
+GRID = (CHUNK_FRAMES, 1, 1)
+"""Where a window may begin."""
 SQUARE_WEIGHT = 8.0
 """Of the squared error in the loss, beside 1 for the absolute one; PSNR, by which we are judged, counts squares."""
 
@@ -53,15 +57,14 @@ class ClipWindows(IterableDataset[Tensor]):
             own = clips[_below(len(clips), generator)]
             folder, number = own[_below(len(own), generator)]
             frames = torch.from_numpy(read_clip(folder, number).frames)
-            for _ in range(WINDOWS_PER_CLIP):
-                yield self._window(frames, generator)
-
-    def _window(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        size = (self.frames, self.crop[0] or frames.shape[1], self.crop[1] or frames.shape[2])
-        for axis, (length, grid) in enumerate(zip(size, (CHUNK_FRAMES, 1, 1), strict=True)):
-            starts = (frames.shape[axis] - length) // grid + 1
-            frames = frames.narrow(axis, grid * _below(starts, generator), length)
-        return frames.clone()
+            size = (self.frames, self.crop[0] or frames.shape[1], self.crop[1] or frames.shape[2])
+            rooms = zip(frames.shape, size, GRID, strict=False)
+            starts = [(whole - length) // grid + 1 for whole, length, grid in rooms]
+            for _ in range(min(WINDOWS_PER_CLIP, math.prod(starts))):
+                window = frames
+                for axis, (length, grid) in enumerate(zip(size, GRID, strict=True)):
+                    window = window.narrow(axis, grid * _below(starts[axis], generator), length)
+                yield window.clone()
 
 
 def _below(limit: int, generator: torch.Generator) -> int:

@@ -65,6 +65,7 @@ struct Cluster {
   std::vector<Fiber> fibers;
   std::map<std::pair<Block*, int>, Meeting> warps;
   std::map<std::pair<Block*, int>, Group> products;
+  std::map<std::pair<Block*, int>, std::vector<std::shared_ptr<std::function<void()>>>> stores;  // of a warp, unseen yet
   std::vector<std::pair<long, std::function<void()>>> deliveries;  // and the round when they land
   long round = 0;
   Meeting all;
@@ -109,6 +110,7 @@ inline void meet(Meeting& place, int size, int slot, void* mine, const std::func
 }
 
 inline Meeting& warp() { return cluster->warps[{self().block, self().thread / 32}]; }
+inline auto& stores() { return cluster->stores[{self().block, self().thread / 32}]; }
 inline Group& products() { return cluster->products[{self().block, self().thread / 32}]; }
 
 inline unsigned char* at(Block& block, uint32_t address, uint32_t bytes) {

@@ -1,5 +1,7 @@
 // The instructions of ptx.cuh, done by the model of the device.
 #pragma once
+#include <utility>
+
 #include "device.h"
 
 struct Index {
@@ -88,6 +90,53 @@ inline void send(uint32_t to, const uint32_t (&x)[4], uint32_t barrier) {
     device::settle(b);
   });
 }
+
+inline device::Block& block_of(uint32_t address) {
+  const uint32_t rank = address >> device::RANK;
+  return rank ? device::cluster->blocks[rank - 1] : *device::self().block;
+}
+
+// Seen as late as it may be: with the first `arrive_there` of the warp since then that lands.
+template <bool LOCAL>
+void store_there(uint32_t to, const uint32_t (&x)[4]) {
+  if (LOCAL != (to >> device::RANK == 0)) device::fail("a store to the wrong kind of address");
+  unsigned char* place = device::at(block_of(to), to & ((1u << device::RANK) - 1), 16);
+  const uint4 chunk{x[0], x[1], x[2], x[3]};
+  device::stores().push_back(std::make_shared<std::function<void()>>([=] { std::memcpy(place, &chunk, 16); }));
+}
+
+template <bool LOCAL>
+void arrive_there(uint32_t barrier) {
+  if (LOCAL != (barrier >> device::RANK == 0)) device::fail("an arrival at the wrong kind of address");
+  device::Block* there = &block_of(barrier);
+  auto& stores = device::stores();
+  stores.erase(std::remove_if(stores.begin(), stores.end(), [](auto& store) { return !*store; }), stores.end());
+  device::deliver([there, barrier, stores] {
+    for (const auto& store : stores)
+      if (const auto act = std::exchange(*store, nullptr)) act();
+    device::arrive(device::barrier(*there, barrier & ((1u << device::RANK) - 1)), 0);
+  });
+}
+
+// What a copy reads is stored like any other matrix.
+inline void store_chunk(uint32_t to, const uint32_t (&x)[4]) { device::write(to, uint4{x[0], x[1], x[2], x[3]}); }
+
+// Read as late as it may be.
+inline void copy_there(uint32_t to, uint32_t from, uint32_t bytes, uint32_t barrier) {
+  if (to >> device::RANK != barrier >> device::RANK) device::fail("data and barrier at different ranks");
+  if (to % 16 || from % 16 || bytes % 16) device::fail("a copy out of line");
+  device::Block *here = device::self().block, *there = &block_of(to);
+  device::deliver([=] {
+    const uint32_t mask = (1u << device::RANK) - 1;
+    for (uint32_t at = 0; at < bytes; at += 16)
+      std::memcpy(device::at(*there, (to & mask) + at, 16), device::at(*here, from + at, 16), 16);
+    device::Barrier& b = device::barrier(*there, barrier & mask);
+    b.bytes -= bytes;
+    device::settle(b);
+  });
+}
+
+inline uint32_t clock() { return static_cast<uint32_t>(device::cluster->round); }
 
 inline uint32_t cluster_rank() { return device::self().block->rank; }
 

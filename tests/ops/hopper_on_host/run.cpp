@@ -10,11 +10,10 @@ struct Entry {
   int cluster;
 };
 
-const Entry ENTRIES[] = {{"ttt_mlp_1", ttt_mlp_1, ttt_mlp_1_threads_bytes, 1},
-                         {"ttt_mlp_2", ttt_mlp_2, ttt_mlp_2_threads_bytes, 2},
-                         {"ttt_mlp_4", ttt_mlp_4, ttt_mlp_4_threads_bytes, 4},
-                         {"ttt_mlp_2_in_turn", ttt_mlp_2_in_turn, ttt_mlp_2_in_turn_threads_bytes, 2},
-                         {"ttt_mlp_4_in_turn", ttt_mlp_4_in_turn, ttt_mlp_4_in_turn_threads_bytes, 4}};
+#define ENTRY(NAME, CLUSTER) {#NAME, NAME, NAME##_threads_bytes, CLUSTER}
+const Entry ENTRIES[] = {ENTRY(ttt_mlp_1, 1),        ENTRY(ttt_mlp_1_stores, 1), ENTRY(ttt_mlp_2, 2),
+                         ENTRY(ttt_mlp_2_stores, 2), ENTRY(ttt_mlp_2_copies, 2), ENTRY(ttt_mlp_4, 4),
+                         ENTRY(ttt_mlp_4_stores, 4), ENTRY(ttt_mlp_4_copies, 4)};
 std::string error;
 unsigned chosen_seed = 0;
 bool chosen_lazy = false;

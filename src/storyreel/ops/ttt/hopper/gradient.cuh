@@ -32,7 +32,7 @@ __device__ __forceinline__ void hidden_values(const Worker<P>& own, int tile, co
 template <class P>
 __device__ __forceinline__ void add_parts(const Worker<P>& own, float (&z2)[32], uint32_t b2, int exchange,
                                           uint32_t parity, const uint32_t (&mine)[4][4]) {
-  ptx::wait<true>(own.barrier(P::ARRIVED, own.local * P::EXCHANGES + exchange), parity);
+  own.receive(P::ARRIVED, exchange, parity);
 #pragma unroll
   for (int s = 0; s < 4; ++s) {
     uint32_t parts[P::WORKERS][4];
@@ -44,8 +44,7 @@ __device__ __forceinline__ void add_parts(const Worker<P>& own, float (&z2)[32],
 #pragma unroll
         for (int e = 0; e < 4; ++e) parts[from][e] = mine[s][e];
       } else {
-        const uint32_t place = own.inbox(other, P::INBOX, P::SENT, exchange) + 16 * (128 * s + own.thread());
-        const uint4 sent = ptx::load_chunk(place);
+        const uint4 sent = own.received(other, P::INBOX, P::SENT, own.warp, exchange, s);
         parts[from][0] = sent.x, parts[from][1] = sent.y, parts[from][2] = sent.z, parts[from][3] = sent.w;
       }
     }
@@ -134,33 +133,35 @@ __device__ __forceinline__ void learn(const Worker<P>& own, int i, float (&w1)[n
   const uint32_t eta = own.shared + P::ETA + stage * 256;
   // Nothing may be sent before this: it lets the others overwrite what the outputs of mini-batch i - 2 were sent.
   if (P::APART && i >= 2) ptx::wait<false>(own.barrier(P::FREE, next), ((i - 2) >> 1) & 1);
+  own.stamp(0, i, 0);
   ptx::wait<false>(own.barrier(P::KV_FULL, stage), (i / P::STAGES) & 1);
+  own.stamp(0, i, 1);
 
   float z2[32];
   network<P>(z2, k, own.w1(state), own.w2(state), [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
     if (DUMP && i == 0) own.dump(Dump::Z1, HIDDEN, own.number * P::COLUMNS + 64 * tile, z1);
     hidden_values<P>(own, tile, z1, own.b1(state), x2);
   });
+  own.stamp(0, i, 2);
   {
     uint32_t mine[4][4];
-    if (own.thread() == 0)
-      ptx::arrive_expecting(own.barrier(P::ARRIVED, own.local * P::EXCHANGES + exchange), (P::WORKERS - 1) * P::SENT);
+    own.expect(P::ARRIVED, exchange);
 #pragma unroll
     for (int s = 0; s < 4; ++s)
 #pragma unroll
       for (int e = 0; e < 4; ++e) mine[s][e] = pieces::pack(z2[8 * s + 2 * e], z2[8 * s + 2 * e + 1]);
+    own.pack(mine, P::OUTBOX, exchange);
 #pragma unroll
-    for (int hop = 1; hop < P::WORKERS; ++hop) {
-      const int to = (own.number + hop) % P::WORKERS;
-      const uint32_t place = own.at(to, P::INBOX, P::SENT, exchange), signal = own.signal(to, P::ARRIVED, exchange);
-#pragma unroll
-      for (int s = 0; s < 4; ++s) ptx::send(place + 16 * (128 * s + own.thread()), mine[s], signal);
-    }
+    for (int hop = 1; hop < P::WORKERS; ++hop)
+      own.send(mine, (own.number + hop) % P::WORKERS, P::INBOX, P::SENT, warp, P::ARRIVED, P::OUTBOX, exchange);
     float aim[32];
     load_aim<P>(own, aim, k, v);
+    own.stamp(0, i, 3);
     add_parts<P>(own, z2, own.b2(state), exchange, (i / P::EXCHANGES) & 1, mine);
     if (DUMP && i == 0 && own.number == 0) own.dump(Dump::Z2, 64, 0, z2);
+    own.stamp(0, i, 4);
     downhill<P>(own, z2, aim, eta);
+    own.stamp(0, i, 5);
   }
   if (DUMP && i == 0 && own.number == 0) own.dump(Dump::STEP2, 64, 0, z2);
 
@@ -185,6 +186,7 @@ __device__ __forceinline__ void learn(const Worker<P>& own, int i, float (&w1)[n
     for (int s = 0; s < 4; ++s) ptx::store_blocks(pieces::blocks(own.matrix(P::STEP2), s, warp, lane), push[s]);
     ptx::fence_async();
     ptx::named_barrier(meet, 128);  // X2 and STEP2 are whole
+    own.stamp(0, i, 6);
     wgmma::settle(w2);
     wgmma::fence();
 #pragma unroll
@@ -213,8 +215,10 @@ __device__ __forceinline__ void learn(const Worker<P>& own, int i, float (&w1)[n
     }
     wgmma::settle(push);
   }
+  own.stamp(0, i, 7);
   ptx::fence_async();
   ptx::named_barrier(meet, 128);  // STEP1 is whole
+  own.stamp(0, i, 8);
 
   wgmma::settle(w1);
   wgmma::fence();
@@ -224,6 +228,7 @@ __device__ __forceinline__ void learn(const Worker<P>& own, int i, float (&w1)[n
   wgmma::commit();
   pieces::add_column_sums<64>(own.b2(next), own.b2(state), own.matrix(P::STEP2), warp, lane);
   pieces::add_column_sums<P::COLUMNS>(own.b1(next), own.b1(state), own.matrix(P::STEP1), warp, lane);
+  own.stamp(0, i, 9);
   wgmma::wait<1>();
   wgmma::settle(w2);
   pieces::store_matrix(own.w2(next), w2, warp, lane);
@@ -234,8 +239,10 @@ __device__ __forceinline__ void learn(const Worker<P>& own, int i, float (&w1)[n
     own.dump(Dump::W1, HIDDEN, own.number * P::COLUMNS, w1);
     own.dump(Dump::W2, HIDDEN, own.number * P::COLUMNS, w2);
   }
+  own.stamp(0, i, 10);
   ptx::fence_async();
   ptx::named_barrier(meet, 128);  // the next state is whole
+  own.stamp(0, i, 11);
   if (own.thread() == 0) {
     ptx::arrive(own.barrier(P::KV_EMPTY, stage));
     if (P::APART) ptx::arrive(own.barrier(P::READY, next));

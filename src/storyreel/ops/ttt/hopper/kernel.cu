@@ -114,9 +114,10 @@ __device__ __forceinline__ void begin(const Arguments& given, uint32_t shared, i
       ptx::barrier_init(shared + P::READY + 8 * state, 1);
       ptx::barrier_init(shared + P::FREE + 8 * state, 4);
     }
-    for (int box = 0; box < P::LOCAL * P::EXCHANGES; ++box) {
-      ptx::barrier_init(shared + P::ARRIVED + 8 * box, 1);
-      ptx::barrier_init(shared + P::ARRIVED_ROWS + 8 * box, 1);
+    constexpr int arrivals = P::WAY == Way::STORES ? P::WORKERS - 1 : 1;
+    for (int box = 0; box < 4 * P::LOCAL * P::EXCHANGES; ++box) {
+      ptx::barrier_init(shared + P::ARRIVED + 8 * box, arrivals);
+      ptx::barrier_init(shared + P::ARRIVED_ROWS + 8 * box, arrivals);
     }
     ptx::fence_barrier_init();
     ptx::fence_async();
@@ -153,13 +154,13 @@ __device__ __forceinline__ void read_sequence(const Arguments& given) {
   ptx::cluster_sync();  // no multiprocessor leaves while others may write into it
 }
 
-#define FORWARD(NAME, CLUSTER, APART, DUMP)                                                             \
-  extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1)                                            \
-      __launch_bounds__(Plan<CLUSTER, APART>::THREADS, 1) NAME(const __grid_constant__ Arguments given) { \
-    read_sequence<Plan<CLUSTER, APART>, DUMP>(given);                                                   \
-  }                                                                                                     \
-  extern "C" __device__ const unsigned NAME##_threads_bytes[2] = {Plan<CLUSTER, APART>::THREADS,          \
-                                                                  Plan<CLUSTER, APART>::BYTES};
+#define FORWARD(NAME, CLUSTER, WAY, DUMP)                                                                                \
+  extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(Plan<CLUSTER, Way::WAY>::THREADS, 1)     \
+      NAME(const __grid_constant__ Arguments given) {                                                                   \
+    read_sequence<Plan<CLUSTER, Way::WAY>, DUMP>(given);                                                                \
+  }                                                                                                                     \
+  extern "C" __device__ const unsigned NAME##_threads_bytes[2] = {Plan<CLUSTER, Way::WAY>::THREADS,                     \
+                                                                  Plan<CLUSTER, Way::WAY>::BYTES};
 
 #ifdef TTT_DUMP
 constexpr bool DUMPS = true;
@@ -167,8 +168,11 @@ constexpr bool DUMPS = true;
 constexpr bool DUMPS = false;
 #endif
 
-FORWARD(ttt_mlp_1, 1, false, DUMPS)
-FORWARD(ttt_mlp_2, 2, true, DUMPS)
-FORWARD(ttt_mlp_4, 4, true, DUMPS)
-FORWARD(ttt_mlp_2_in_turn, 2, false, DUMPS)
-FORWARD(ttt_mlp_4_in_turn, 4, false, DUMPS)
+FORWARD(ttt_mlp_1, 1, PACKETS, DUMPS)
+FORWARD(ttt_mlp_1_stores, 1, STORES, DUMPS)
+FORWARD(ttt_mlp_2, 2, PACKETS, DUMPS)
+FORWARD(ttt_mlp_2_stores, 2, STORES, DUMPS)
+FORWARD(ttt_mlp_2_copies, 2, COPIES, DUMPS)
+FORWARD(ttt_mlp_4, 4, PACKETS, DUMPS)
+FORWARD(ttt_mlp_4_stores, 4, STORES, DUMPS)
+FORWARD(ttt_mlp_4_copies, 4, COPIES, DUMPS)

@@ -25,19 +25,24 @@ WIDTH, HIDDEN, MINI_BATCH = 64, 256, 64
 
 @dataclass(frozen=True)
 class Launch:
-    """cluster: multiprocessors of a head, 1, 2 or 4. in_turn: the outputs are made by the warps that learn, after each
-    step, instead of by warps of their own beside the next step; with a cluster of 1 there is no other way.
+    """cluster: multiprocessors of a head, 1, 2 or 4. way: how its workers send each other their parts of z2, by
+    "packets", "stores" or, of a cluster, "copies" (plan.cuh).
     """
 
     cluster: int = 2
-    in_turn: bool = False
+    way: str = "packets"
 
     @property
     def kernel(self) -> str:
-        return f"ttt_mlp_{self.cluster}" + ("_in_turn" if self.in_turn and self.cluster > 1 else "")
+        return f"ttt_mlp_{self.cluster}" + (f"_{self.way}" if self.way != "packets" else "")
 
 
-LAUNCHES = (Launch(1), Launch(2), Launch(4), Launch(2, in_turn=True), Launch(4, in_turn=True))
+LAUNCHES = tuple(
+    Launch(cluster, way)
+    for cluster in (1, 2, 4)
+    for way in ("packets", "stores", "copies")
+    if (cluster, way) != (1, "copies")
+)
 
 
 class Kept(NamedTuple):

@@ -8,8 +8,10 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
   const int stage = i % P::STAGES, state = (i + 1) % P::STATES, exchange = i % P::EXCHANGES;
   const int warp = own.warp, lane = own.lane, owner = warp / P::OWN_WARPS;
   const uint32_t q = own.shared + P::Q + stage * layout::TILE;
+  own.stamp(1, i, 0);
   ptx::wait<false>(own.barrier(P::Q_FULL, stage), (i / P::STAGES) & 1);
   if (P::APART) ptx::wait<false>(own.barrier(P::READY, state), (i >> 1) & 1);
+  own.stamp(1, i, 1);
 
   float z2[32];
   network<P>(z2, q, own.w1(state), own.w2(state), [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
@@ -24,21 +26,18 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
       }
     }
   });
-  if (warp == own.number * P::OWN_WARPS && lane == 0)  // a thread that waits for the same phase below
-    ptx::arrive_expecting(own.barrier(P::ARRIVED_ROWS, own.local * P::EXCHANGES + exchange),
-                          (P::WORKERS - 1) * P::SENT_ROWS);
-  const int place = 32 * (warp % P::OWN_WARPS) + lane;  // among the lanes whose rows go to one worker
+  own.stamp(1, i, 2);
+  const int piece = warp % P::OWN_WARPS;  // among the warps whose rows go to one worker
   if (owner != own.number) {
-    const uint32_t to = own.at(owner, P::INBOX_ROWS, P::SENT_ROWS, exchange);
-    const uint32_t signal = own.signal(owner, P::ARRIVED_ROWS, exchange);
+    uint32_t rows[4][4];
 #pragma unroll
-    for (int s = 0; s < 4; ++s) {
-      uint32_t four[4];
+    for (int s = 0; s < 4; ++s)
 #pragma unroll
-      for (int e = 0; e < 4; ++e) four[e] = pieces::pack(z2[8 * s + 2 * e], z2[8 * s + 2 * e + 1]);
-      ptx::send(to + 16 * (32 * P::OWN_WARPS * s + place), four, signal);
-    }
+      for (int e = 0; e < 4; ++e) rows[s][e] = pieces::pack(z2[8 * s + 2 * e], z2[8 * s + 2 * e + 1]);
+    own.pack(rows, P::OUTBOX_ROWS, exchange);
+    own.send(rows, owner, P::INBOX_ROWS, P::SENT_ROWS, piece, P::ARRIVED_ROWS, P::OUTBOX_ROWS, exchange);
   } else {
+    own.expect(P::ARRIVED_ROWS, exchange);
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       const float2 bias = ptx::load_pair(own.b2(state) + 4 * own.column(j));
@@ -48,13 +47,15 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
   }
 
   if (owner == own.number) {
-    ptx::wait<true>(own.barrier(P::ARRIVED_ROWS, own.local * P::EXCHANGES + exchange), (i / P::EXCHANGES) & 1);
+    own.stamp(1, i, 3);
+    own.receive(P::ARRIVED_ROWS, exchange, (i / P::EXCHANGES) & 1);
+    own.stamp(1, i, 4);
 #pragma unroll
     for (int hop = 1; hop < P::WORKERS; ++hop) {
-      const uint32_t from = own.inbox((own.number + hop) % P::WORKERS, P::INBOX_ROWS, P::SENT_ROWS, exchange);
+      const int from = (own.number + hop) % P::WORKERS;
 #pragma unroll
       for (int s = 0; s < 4; ++s) {
-        const uint4 sent = ptx::load_chunk(from + 16 * (32 * P::OWN_WARPS * s + place));
+        const uint4 sent = own.received(from, P::INBOX_ROWS, P::SENT_ROWS, piece, exchange, s);
         const uint32_t part[4] = {sent.x, sent.y, sent.z, sent.w};
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
@@ -92,6 +93,7 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
       if (token < own.given.tokens) *reinterpret_cast<uint4*>(own.given.y + at * WIDTH + 8 * (lane & 7)) = chunk;
     }
   }
+  own.stamp(1, i, 5);
   __syncwarp();
   if (lane == 0) ptx::arrive(own.barrier(P::Q_EMPTY, stage));
   if (P::APART) {

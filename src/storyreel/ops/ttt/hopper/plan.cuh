@@ -1,8 +1,8 @@
 // How a head is dealt out: workers, their warpgroups and their shared memory.
 //
 // A worker is a warpgroup that owns a part of the hidden values: columns of W1 and rows of W2. Two workers share one
-// multiprocessor (CLUSTER 1), or each of 2 or 4 has one of a cluster. APART: the outputs have a warpgroup of their own,
-// a mini-batch behind the worker, with a second copy of the state; otherwise the worker makes them after its step.
+// multiprocessor (CLUSTER 1) and make the outputs themselves, after each step. Or each of 2 or 4 has one of a cluster, and
+// the outputs have a warpgroup of their own, a mini-batch behind the worker, with a second copy of the state (APART).
 #pragma once
 #include <cuda_bf16.h>
 
@@ -35,24 +35,36 @@ struct Dump {
                        W2 = W1 + 64 * 256, Z1Q = W2 + 64 * 256, Z2Q = Z1Q + 64 * 256, END = Z2Q + 64 * 64;
 };
 
-template <int CLUSTER_, bool APART_>
+// How a warp's rows of z2 go to another worker. PACKETS: st.async, whose every 16 bytes count at a barrier. STORES: plain
+// stores, then one arrival that releases them. COPIES: one bulk copy from a box of the sender's own.
+enum class Way { PACKETS, STORES, COPIES };
+
+// What `dump` holds of kernels compiled for it (TTT_TIMES): cycles, as the bits of a float, of each worker of the first
+// sequence and head, of learning (0) and of the outputs (1), in mini-batches FIRST to FIRST + ROUNDS - 1.
+struct Times {
+  static constexpr int FIRST = 64, ROUNDS = 32, POINTS = 12;
+};
+
+template <int CLUSTER_, Way WAY_>
 struct Plan {
   static constexpr int CLUSTER = CLUSTER_;
-  static constexpr bool APART = APART_;
+  static constexpr Way WAY = WAY_;
+  static constexpr bool APART = CLUSTER > 1;  // two workers on one multiprocessor take all its registers
+  static constexpr bool COPIES = WAY == Way::COPIES;
   static_assert(CLUSTER == 1 || CLUSTER == 2 || CLUSTER == 4, "cluster of 1, 2 or 4");
-  static_assert(!(APART && CLUSTER == 1), "two workers take all the registers");
 
   static constexpr int WORKERS = CLUSTER == 1 ? 2 : CLUSTER, LOCAL = WORKERS / CLUSTER;
   static constexpr int COLUMNS = HIDDEN / WORKERS, TILES = COLUMNS / 64;
   static constexpr int GROUPS = 1 + LOCAL + (APART ? 1 : 0), THREADS = 128 * GROUPS;  // one warpgroup loads
   static constexpr int STATES = APART ? 2 : 1, EXCHANGES = APART ? 2 : 1;
-  static constexpr int STAGES = CLUSTER == 1 ? 2 : 3;
+  static constexpr int STAGES = CLUSTER == 1 || COPIES ? 2 : 3;
   // The warps begin with an equal share, rounded down to what `setmaxnreg` counts in.
   static constexpr int LOADER_REGISTERS = 24, WORKER_REGISTERS = 240, OUTPUT_REGISTERS = 216;
   static_assert(LOADER_REGISTERS + LOCAL * WORKER_REGISTERS + (APART ? OUTPUT_REGISTERS : 0) <= 504, "65536 / 128");
 
-  static constexpr uint32_t SENT = 8192, SENT_ROWS = SENT / WORKERS;  // bytes of Z2 from one worker to another
-  static constexpr int OWN_WARPS = 4 / WORKERS;                       // whose rows of the output a worker finishes
+  static constexpr int OWN_WARPS = 4 / WORKERS;  // whose rows of the output a worker finishes
+  // Bytes of z2, bfloat16, from one worker to another: of a warp, of a step, of the outputs.
+  static constexpr uint32_t SENT_WARP = 2048, SENT = 4 * SENT_WARP, SENT_ROWS = OWN_WARPS * SENT_WARP;
 
   // Bytes from the start of shared memory: matrices first, for their alignment.
   static constexpr uint32_t K = 0, V = K + STAGES * layout::TILE, Q = V + STAGES * layout::TILE;
@@ -63,7 +75,9 @@ struct Plan {
   static constexpr uint32_t STEP2 = STEP1 + MATRIX, STAGING = STEP2 + layout::TILE;  // STAGING: of y; X2 where not APART
   static constexpr uint32_t INBOX = STAGING + (APART ? layout::TILE : 0);
   static constexpr uint32_t INBOX_ROWS = INBOX + EXCHANGES * (WORKERS - 1) * SENT;
-  static constexpr uint32_t WORKER_MATRICES = INBOX_ROWS + EXCHANGES * (WORKERS - 1) * SENT_ROWS;
+  static constexpr uint32_t OUTBOX = INBOX_ROWS + EXCHANGES * (WORKERS - 1) * SENT_ROWS;  // of COPIES
+  static constexpr uint32_t OUTBOX_ROWS = OUTBOX + (COPIES ? EXCHANGES * SENT : 0);
+  static constexpr uint32_t WORKER_MATRICES = OUTBOX_ROWS + (COPIES ? EXCHANGES * SENT : 0);
   // Floats of a worker, behind all matrices:
   static constexpr uint32_t B1 = 0, B2 = B1 + STATES * COLUMNS * 4;
   static constexpr uint32_t WORKER_FLOATS = B2 + STATES * 64 * 4;
@@ -74,8 +88,8 @@ struct Plan {
   static constexpr uint32_t KV_FULL = ETA + STAGES * 256, KV_EMPTY = KV_FULL + 8 * STAGES;
   static constexpr uint32_t Q_FULL = KV_EMPTY + 8 * STAGES, Q_EMPTY = Q_FULL + 8 * STAGES;
   static constexpr uint32_t READY = Q_EMPTY + 8 * STAGES, FREE = READY + 8 * 2;  // of the states, where APART
-  static constexpr uint32_t ARRIVED = FREE + 8 * 2, ARRIVED_ROWS = ARRIVED + 8 * LOCAL * EXCHANGES;
-  static constexpr uint32_t BYTES = ARRIVED_ROWS + 8 * LOCAL * EXCHANGES;
+  static constexpr uint32_t ARRIVED = FREE + 8 * 2, ARRIVED_ROWS = ARRIVED + 8 * 4 * LOCAL * EXCHANGES;  // one a warp
+  static constexpr uint32_t BYTES = ARRIVED_ROWS + 8 * 4 * LOCAL * EXCHANGES;
   static_assert(WORKER_MATRICES % layout::ATOM == 0 && INBOX % 16 == 0, "swizzled matrices begin on an atom");
   static_assert(KV_FULL % 8 == 0, "barriers are 8 bytes");
   static_assert(BYTES <= 232448, "shared memory of a block on sm_90");

@@ -69,6 +69,41 @@ __device__ __forceinline__ void send(uint32_t to, const uint32_t (&x)[4], uint32
                : "memory");
 }
 
+// Writes 16 bytes at a place of `at_rank`, or, with `LOCAL`, of this multiprocessor.
+template <bool LOCAL>
+__device__ __forceinline__ void store_there(uint32_t to, const uint32_t (&x)[4]) {
+  if constexpr (LOCAL)
+    asm volatile("st.shared::cta.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
+                 : "memory");
+  else
+    asm volatile("st.shared::cluster.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
+                 : "memory");
+}
+
+// Arrives at a barrier of `at_rank` (or here) for all that this warp has stored: after __syncwarp.
+template <bool LOCAL>
+__device__ __forceinline__ void arrive_there(uint32_t barrier) {
+  if constexpr (LOCAL)
+    asm volatile("mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+  else
+    asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+__device__ __forceinline__ void store_chunk(uint32_t to, const uint32_t (&x)[4]) { store_there<true>(to, x); }
+
+// Copies from here to a place of `at_rank`; the barrier, at the same rank, counts the bytes when they are there.
+__device__ __forceinline__ void copy_there(uint32_t to, uint32_t from, uint32_t bytes, uint32_t barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+               "r"(from), "r"(bytes), "r"(barrier)
+               : "memory");
+}
+
+__device__ __forceinline__ uint32_t clock() {
+  uint32_t cycles;
+  asm volatile("mov.u32 %0, %%clock;" : "=r"(cycles)::"memory");
+  return cycles;
+}
+
 __device__ __forceinline__ uint32_t cluster_rank() {
   uint32_t rank;
   asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));

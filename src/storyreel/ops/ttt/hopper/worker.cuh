@@ -25,20 +25,65 @@ struct Worker {
   // A lane's first column of block j of 8 columns.
   __device__ __forceinline__ int column(int j) const { return 8 * j + 2 * (lane & 3); }
 
-  // Where worker `to` keeps what this one sends it, and the barrier that counts it, as places of the cluster.
-  __device__ __forceinline__ uint32_t at(int to, uint32_t first, uint32_t bytes, int exchange) const {
+  // The barrier of ARRIVED or ARRIVED_ROWS where this warp of worker `of` of this multiprocessor waits.
+  __device__ __forceinline__ uint32_t arrived(uint32_t first, int of, int exchange) const {
+    return barrier(first, 4 * (of * P::EXCHANGES + exchange) + warp);
+  }
+
+  // Sends this warp's rows of z2 to the same warp of worker `to`, into its part `piece` of the box `box` of as many bytes.
+  __device__ __forceinline__ void send(const uint32_t (&rows)[4][4], int to, uint32_t box, uint32_t bytes, int piece,
+                                       uint32_t first, uint32_t outbox, int exchange) const {
+    constexpr bool HERE = P::CLUSTER == 1;
     const int slot = number - (number > to ? 1 : 0);
-    const uint32_t place = matrices(P::CLUSTER == 1 ? to : 0) + first + (exchange * (P::WORKERS - 1) + slot) * bytes;
-    return ptx::at_rank(place, P::CLUSTER == 1 ? 0 : to);
+    uint32_t place = matrices(HERE ? to : 0) + box + (exchange * (P::WORKERS - 1) + slot) * bytes + piece * P::SENT_WARP;
+    uint32_t signal = arrived(first, HERE ? to : 0, exchange);
+    if constexpr (!HERE || P::WAY == Way::PACKETS)
+      place = ptx::at_rank(place, HERE ? 0 : to), signal = ptx::at_rank(signal, HERE ? 0 : to);
+    if constexpr (P::WAY == Way::PACKETS) {
+#pragma unroll
+      for (int s = 0; s < 4; ++s) ptx::send(place + 16 * (32 * s + lane), rows[s], signal);
+    } else if constexpr (P::WAY == Way::STORES) {
+#pragma unroll
+      for (int s = 0; s < 4; ++s) ptx::store_there<HERE>(place + 16 * (32 * s + lane), rows[s]);
+      __syncwarp();
+      if (lane == 0) ptx::arrive_there<HERE>(signal);
+    } else if (lane == 0) {
+      ptx::copy_there(place, matrix(outbox) + exchange * P::SENT + warp * P::SENT_WARP, P::SENT_WARP, signal);
+    }
   }
-  __device__ __forceinline__ uint32_t signal(int to, uint32_t first, int exchange) const {
-    const int of = (P::CLUSTER == 1 ? to : 0) * P::EXCHANGES + exchange;
-    return ptx::at_rank(barrier(first, of), P::CLUSTER == 1 ? 0 : to);
+  // What COPIES are made of, before they are sent.
+  __device__ __forceinline__ void pack(const uint32_t (&rows)[4][4], uint32_t outbox, int exchange) const {
+    if constexpr (P::COPIES) {
+#pragma unroll
+      for (int s = 0; s < 4; ++s)
+        ptx::store_chunk(matrix(outbox) + exchange * P::SENT + warp * P::SENT_WARP + 16 * (32 * s + lane), rows[s]);
+      ptx::fence_async();
+      __syncwarp();
+    }
   }
-  // Where this worker finds what `from` sent.
-  __device__ __forceinline__ uint32_t inbox(int from, uint32_t first, uint32_t bytes, int exchange) const {
+  // Before this warp sends anything of the exchange, if others send it something: nothing else tells their bytes.
+  __device__ __forceinline__ void expect(uint32_t first, int exchange) const {
+    if (P::WAY != Way::STORES && lane == 0)
+      ptx::arrive_expecting(arrived(first, local, exchange), (P::WORKERS - 1) * P::SENT_WARP);
+  }
+  // Waits for all of it.
+  __device__ __forceinline__ void receive(uint32_t first, int exchange, uint32_t parity) const {
+    ptx::wait<P::CLUSTER != 1 && !P::COPIES>(arrived(first, local, exchange), parity);
+  }
+  // Pairs of values that worker `from` sent to this lane.
+  __device__ __forceinline__ uint4 received(int from, uint32_t box, uint32_t bytes, int piece, int exchange, int s) const {
     const int slot = from - (from > number ? 1 : 0);
-    return matrix(first) + (exchange * (P::WORKERS - 1) + slot) * bytes;
+    const uint32_t place = matrix(box) + (exchange * (P::WORKERS - 1) + slot) * bytes + piece * P::SENT_WARP;
+    return ptx::load_chunk(place + 16 * (32 * s + lane));
+  }
+
+  // Notes the time, for `Times`.
+  __device__ __forceinline__ void stamp(int role, int i, int point) const {
+#ifdef TTT_TIMES
+    if (row != 0 || thread() != 0 || i < Times::FIRST || i >= Times::FIRST + Times::ROUNDS) return;
+    const int at = ((number * 2 + role) * Times::ROUNDS + i - Times::FIRST) * Times::POINTS + point;
+    given.dump[at] = __uint_as_float(ptx::clock());
+#endif
   }
 
   template <int n>
