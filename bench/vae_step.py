@@ -26,7 +26,7 @@ from storyreel.recipes import demo
 from storyreel.training.config import VAERun
 from storyreel.training.graph import TrainingStep
 from storyreel.training.optimiser import MasterOptimiser
-from storyreel.training.vae import build_vae, to_model, vae_losses
+from storyreel.training.vae import build_vae, noise_levels, to_model, vae_losses
 
 
 def main() -> None:
@@ -92,9 +92,10 @@ def build(run: VAERun, device: torch.device, options: argparse.Namespace) -> Cal
     latent = shape.latent(Compression(channels=vae.config["latent_channels"]))
     frames = torch.randint(256, (run.batch, run.frames, shape.height, shape.width, 3), dtype=torch.uint8).to(device)
     size = (run.batch, latent.channels, latent.frames, latent.height, latent.width)
+    levels = noise_levels(run.batch, run.latent_noise, torch.Generator().manual_seed(0)).to(device)
 
     def losses(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        values = vae_losses(vae, inputs["pixels"], inputs["noise"], run)
+        values = vae_losses(vae, inputs["pixels"], inputs["noise"], inputs["levels"], run)
         values["loss"].backward()
         return values
 
@@ -102,7 +103,7 @@ def build(run: VAERun, device: torch.device, options: argparse.Namespace) -> Cal
 
     def step() -> dict[str, torch.Tensor]:
         pixels = to_model(frames, dtype).contiguous()
-        values = training_step({"pixels": pixels, "noise": torch.randn(size, device=device)})
+        values = training_step({"pixels": pixels, "noise": torch.randn(size, device=device), "levels": levels})
         values["gradient_norm"] = optimiser.step(0.0)
         return values
 

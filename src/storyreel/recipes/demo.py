@@ -74,7 +74,8 @@ def vae() -> VAERun:
     """Then on whole frames and windows of 3 s, as it is used: its norms see a whole frame at a time.
 
     What lies behind the last frame of the windows is drawn worse: trained on 25 frames, it lost 1.4 dB from frame 25 on
-    (LOG.md, 2026-11-23). Clips of 9 s have what a clip of 3 s never has, a cut from one place to another.
+    (LOG.md, 2026-11-23). Clips of 9 s have what a clip of 3 s never has, a cut from one place to another. Noise on the
+    latents teaches the decoder to draw what is nearly right (docs/decisions/0011).
     """
     optimiser = dataclasses.replace(vae_parts().optimiser, learning_rate=7e-4, warmup_steps=30)
     return dataclasses.replace(
@@ -85,6 +86,7 @@ def vae() -> VAERun:
         steps=20_000,
         batch=8,
         rows_at_once=4,
+        latent_noise=0.4,
         frames=49,
         crop=(0, 0),
         init="vae-parts/vae",

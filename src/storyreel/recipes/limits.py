@@ -32,7 +32,8 @@ SEGMENTS = Limit(
 LIMITS: dict[str, Limit] = {
     **dict.fromkeys(("steps", "batch", "frames", "count", "segments", "story_segments", "rows_at_once"), ONE_OR_MORE),
     **dict.fromkeys(("height", "width", "max_text_tokens"), ONE_OR_MORE),
-    **dict.fromkeys(("seed", "first_seed", "stills", "warmup_steps", "weight_decay", "kl_weight"), NOT_NEGATIVE),
+    **dict.fromkeys(("seed", "first_seed", "stills", "warmup_steps", "weight_decay"), NOT_NEGATIVE),
+    **dict.fromkeys(("kl_weight", "latent_noise"), NOT_NEGATIVE),
     **dict.fromkeys(("learning_rate", "pretrained_learning_rate", "clip", "level_power"), POSITIVE),
     **dict.fromkeys(("text_dropout", "clean_prefix_share"), SHARE),
     "ema_decay": BELOW_ONE,

@@ -44,6 +44,10 @@ class VAERun:
     `crop` is the height and width of the random part of a frame that is seen, (0, 0) for whole frames: many small parts
     teach more than the same pixels of few frames. `init` names the VAE folder of an earlier run, "bundled/vae" the one
     that ships. `rows_at_once` is the most windows that a GPU has memory for at once, as in DiffusionRun.
+
+    `latent_noise` is the most noise that latents get before they are decoded, in standard deviations of their channel:
+    half of the windows have none, the others any share of it. A decoder that has seen it draws what a diffusion model
+    makes, whose latents are never quite right.
     """
 
     name: str
@@ -59,6 +63,7 @@ class VAERun:
     decoder_only: bool = False
     init: str | None = None
     rows_at_once: int | None = None
+    latent_noise: float = 0.0
 
 
 @dataclass(frozen=True)

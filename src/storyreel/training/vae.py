@@ -28,6 +28,8 @@ WINDOWS_PER_CLIP = 2
 """At most: one where a clip is no longer than a window."""
 CHUNK_FRAMES = 8
 """What CogVideoX's VAE takes at once, after the frame that a video begins with."""
+NOISY_SHARE = 0.5
+"""Of the windows whose latents get noise, where a run wants any."""
 GRID = (CHUNK_FRAMES, 1, 1)
 """Where a window may begin."""
 SQUARE_WEIGHT = 8.0
@@ -103,11 +105,29 @@ def psnr(made: Tensor, true: Tensor) -> Tensor:
     return -10 * torch.log10(((made.clamp(-1, 1) - true) / 2).square().mean())
 
 
-def vae_losses(vae: AutoencoderKLCogVideoX, pixels: Tensor, noise: Tensor, run: VAERun) -> dict[str, Tensor]:
-    """Loss of one batch `[B, 3, F, H, W]`, with noise `[B, C, f, h, w]` for its latents, and what it is made of."""
+def noise_levels(batch: int, most: float, generator: torch.Generator) -> Tensor:
+    """`[B]` float32 on the CPU: 0 for about half of the windows, evenly between 0 and `most` for the others."""
+    drawn = torch.rand(2, batch, generator=generator)
+    return most * drawn[0] * (drawn[1] < NOISY_SHARE)
+
+
+def vae_losses(
+    vae: AutoencoderKLCogVideoX, pixels: Tensor, noise: Tensor, levels: Tensor, run: VAERun
+) -> dict[str, Tensor]:
+    """Loss of one batch `[B, 3, F, H, W]`, and what it is made of.
+
+    noise: `[B, C, f, h, w]`, of unit variance, for its latents; levels: `[B]`, how much of it beside the posterior's
+    own, in standard deviations of a channel in this batch. Windows with more than that teach the decoder alone: the
+    encoder is to tell all that it can, not what survives noise.
+    """
     with torch.set_grad_enabled(torch.is_grad_enabled() and not run.decoder_only):
         mean, log_variance = (moment.float() for moment in posterior(vae, pixels, at_once=True))
-    latents = mean + (0.5 * log_variance).exp() * noise
+    # Two independent noises are one, of the sum of their variances.
+    spread = mean.detach().std(dim=(0, 2, 3, 4), keepdim=True)
+    levels = levels.view(-1, 1, 1, 1, 1)
+    deviation = (log_variance.exp() + (levels * spread).square()).sqrt()
+    latents = mean + deviation * noise
+    latents = torch.where(levels > 0, latents.detach(), latents)
     made = decode_whole(vae, latents.to(pixels.dtype), at_once=True).float().contiguous()
     true = pixels.float()
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
@@ -139,7 +159,7 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
     batches = iter(DataLoader(windows, batch_size=batch, num_workers=workers, pin_memory=device.type == "cuda"))
 
     def losses(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        values = vae_losses(vae, inputs["pixels"], inputs["noise"], run)
+        values = vae_losses(vae, inputs["pixels"], inputs["noise"], inputs["levels"], run)
         values["loss"].backward()
         return values
 
@@ -147,13 +167,16 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
 
     def one_step(step: int) -> dict[str, Tensor]:
         generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+        chance = torch.Generator().manual_seed(seed * 1_000_003 + step)
         values = []
         for _ in range(parts):
             frames = next(batches).to(device, non_blocking=True)
             shape = PixelShape(*frames.shape[1:4]).latent(Compression(channels=vae.config["latent_channels"]))
             size = (batch, shape.channels, shape.frames, shape.height, shape.width)
             noise = torch.randn(size, generator=generator, device=device)
-            values.append(training_step({"pixels": to_model(frames, dtype).contiguous(), "noise": noise}))
+            levels = noise_levels(batch, run.latent_noise, chance).to(device, non_blocking=True)
+            pixels = to_model(frames, dtype).contiguous()
+            values.append(training_step({"pixels": pixels, "noise": noise, "levels": levels}))
             values[-1] = {name: value.clone() for name, value in values[-1].items()}
             optimiser.collect()
         return {name: torch.stack([value[name] for value in values]).mean() for name in values[0]}
