@@ -18,7 +18,7 @@ SOURCE = Path(storyreel.__file__).parent
 ORDER = (
     *("assets", "errors", "wording", "geometry", "ops", "mixers", "models"),
     *("storyboard", "toons", "writing", "data"),
-    *("sampling", "evaluation", "training"),
+    *("sampling", "evaluation", "arena", "training"),
     *("recipes", "cli"),
 )
 

@@ -1,0 +1,133 @@
+"""A vote, and files of votes: JSONL with LMArena's fields (model_a, model_b, winner, judge, tstamp) and ours."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from storyreel.arena.pairing import Kind
+from storyreel.arena.study import Study
+from storyreel.data.files import write_whole
+from storyreel.errors import DataError
+
+VERSION = 1
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet may take for the beginning of a formula (OWASP, CSV injection; ASVS 5.0, 1.2.10)."""
+
+Winner = Literal["model_a", "model_b", "tie", "tie (bothbad)"]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Moment = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Vote(BaseModel):
+    """One rater's answer to one question about one pair.
+
+    model_a was shown on the left, model_b on the right. `judge` is the hash that stands for the rater; times are
+    seconds since 1970 in UTC; `propensity` is the chance that this pair of methods had of being served.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    model_a: Name
+    model_b: Name
+    winner: Winner
+    judge: Name
+    tstamp: Moment
+    axis: Name
+    story: Name
+    pair_id: Name
+    kind: Kind = "pair"
+    served_tstamp: Moment | None = None
+    propensity: Annotated[float, Field(gt=0, le=1)] = 1.0
+    version: Literal[1] = VERSION
+
+
+def dump_votes(votes: Iterable[Vote]) -> str:
+    """Votes as JSONL, a line each, in the order given."""
+    return "".join(vote.model_dump_json() + "\n" for vote in votes)
+
+
+def write_votes(votes: Iterable[Vote], path: Path) -> None:
+    """Writes votes as JSONL, whole or not at all."""
+    write_whole(path, dump_votes(votes))
+
+
+def read_votes(path: Path, study: Study | None = None) -> list[Vote]:
+    """The votes of a JSONL file, every line checked.
+
+    DataError, with the line's number: a line that is no vote, an answer that is none of the four, a pair answered
+    twice on an
+    axis, a method against itself, a vote before its pair was served; with `study`, also a method, story or axis
+    that is not of it.
+    """
+    votes: list[Vote] = []
+    answered: dict[tuple[str, str], int] = {}
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                vote = _parse(line, f"{path}, line {number}")
+                wrong = _contradiction(vote, study)
+                before = answered.setdefault((vote.pair_id, vote.axis), number)
+                if before != number:
+                    wrong = f"pair_id {vote.pair_id} has an answer on {vote.axis} in line {before} already"
+                if wrong:
+                    raise DataError(f"{path}, line {number}: {wrong}. Correct or remove the line.")
+                votes.append(vote)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Give a JSONL file of votes.") from error
+    return votes
+
+
+def _parse(line: bytes, where: str) -> Vote:
+    try:
+        return Vote.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        given = "" if first["type"] in ("missing", "json_invalid") else f", given {str(first['input'])[:60]!r}"
+        what = f"{place}: " if place else ""
+        raise DataError(f"{where}: {what}{first['msg']}{given}. Correct or remove the line.") from error
+
+
+def _contradiction(vote: Vote, study: Study | None) -> str:
+    if vote.model_a == vote.model_b:
+        return f"model_a and model_b are both {vote.model_a}"
+    if vote.served_tstamp is not None and vote.served_tstamp > vote.tstamp:
+        return f"tstamp {vote.tstamp} is before served_tstamp {vote.served_tstamp}"
+    if study is None:
+        return ""
+    if vote.axis not in study.axis_names:
+        return f"the axis {vote.axis} is not in the study"
+    if vote.kind == "gold":
+        return ""
+    unknown = [name for name in (vote.model_a, vote.model_b) if name not in study.methods]
+    if unknown:
+        return f"the method {unknown[0]} is not in the study"
+    return "" if vote.story in study.stories else f"the story {vote.story} is not in the study"
+
+
+def votes_as_csv(votes: Iterable[Vote]) -> str:
+    """Votes as CSV with a header. A cell that a spreadsheet could take for a formula gets an apostrophe in front."""
+    text = io.StringIO(newline="")
+    columns = list(Vote.model_fields)
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    for vote in votes:
+        writer.writerow([_defused(getattr(vote, column)) for column in columns])
+    return text.getvalue()
+
+
+def _defused(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+
+
+def rated(votes: Iterable[Vote]) -> Iterator[Vote]:
+    """Votes that ratings are made of: all but the checks (mirrored repeats, gold pairs)."""
+    return (vote for vote in votes if vote.kind == "pair")
