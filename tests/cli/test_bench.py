@@ -61,6 +61,32 @@ def test_times_of_every_layer_beside_local(capsys: pytest.CaptureFixture[str]) -
         assert row["peak_mib"] is None or row["peak_mib"] > 50
 
 
+@pytest.mark.parametrize("forward", ["plain", "fused"])
+def test_either_forward_can_be_timed(forward: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, result = answer(capsys, *TINY, "--layers", "local", "ttt_mlp", "--forward", forward)
+    assert [row["fused"] for row in result["layers"]] == [forward == "fused"] * 2
+    assert all(row["forward_ms"] > 0 and row["refused"] is None for row in result["layers"])
+
+
+def test_parts_of_a_block_beside_their_floors(capsys: pytest.CaptureFixture[str]) -> None:
+    lines, result = answer(capsys, *TINY, "--layers", "ttt_mlp", "mamba2", "--parts")
+    memory, other = result["layers"]
+    assert [row["layer"] for row in (memory, other)] == ["ttt_mlp", "mamba2"]
+    parts = {part["part"]: part for part in memory["parts"]}
+    assert parts["mixer: memory"]["times"] == 2
+    for part in memory["parts"]:
+        assert part["refused"] is None
+        assert part["forward_ms"] > 0
+        assert part["backward_ms"] > 0
+        assert part["forward_floor_ms"] >= 0
+    assert next(part for part in other["parts"] if part["part"] == "mixer")["forward_floor_ms"] is None
+    assert lines[0] == "ttt_mlp: width 32, 2 heads, 3 s, 512 tokens"
+    assert [line[:26].strip() for line in lines[2:5]] == ["norm", "attention: q, k, v", "attention: windows"]
+    summed = next(line for line in lines if line.startswith("all together")).split()
+    forward = sum(part["forward_ms"] for part in memory["parts"])
+    assert float(summed[2]) == pytest.approx(forward, abs=0.006)
+
+
 def test_without_local_there_is_no_ratio(capsys: pytest.CaptureFixture[str]) -> None:
     lines, result = answer(capsys, *TINY, "--layers", "full")
     assert (result["layers"][0]["forward_ratio"], result["layers"][0]["layer"]) == (None, "full")
@@ -72,6 +98,7 @@ def test_without_local_there_is_no_ratio(capsys: pytest.CaptureFixture[str]) -> 
     [
         (["--layers", "atention"], "mixer is 'atention', but the choices are local, full"),
         (["--width", "320"], "width is 320, but 48 heads need a multiple of 768"),
+        (["--parts", "--forward", "plain"], "--forward is plain, but --parts are those of the fused block"),
         (["--repeats", "0"], "--repeats is 0, but it must be 1 or more"),
         (["--seconds", "4"], "length is 4 s, but it must be 3 s or a multiple of that"),
         (["--device", "tpu"], "--device is tpu, but PyTorch cannot use it here"),

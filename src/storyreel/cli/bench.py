@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from storyreel.training.block_timing import BlockTime
 
 TIMED_SECONDS, SIZED_SECONDS = 3, 63
+PART_COLUMNS = (("forward_ms", 11), ("forward_floor_ms", 9), ("backward_ms", 13), ("backward_floor_ms", 9))
 SMALLEST = "it must be 1 or more"
 
 
@@ -28,8 +29,10 @@ class BenchBlock:
 
     --sizes builds nothing and answers at once. Without it each layer's block is run: forward as in sampling, and a
     training step (forward, and backward with the block computed again). Times are medians in milliseconds, `x local` is
-    the ratio to a block without a mixer. Defaults are the paper's sizes, which want a GPU; on a CPU give small ones:
-    --width 320 --heads 5 --height 128 --frame-width 192. The last line is one JSON object.
+    the ratio to a block without a mixer. On a GPU blocks have their fused forward (--forward plain: as on a CPU).
+    --parts times each part of the fused block by itself, beside the floor that an H100's arithmetic or memory sets.
+    Defaults are the paper's sizes, which want a GPU; on a CPU give small ones: --width 320 --heads 5 --height 128
+    --frame-width 192. The last line is one JSON object.
 
     Example: storyreel bench block --sizes
     """
@@ -52,6 +55,10 @@ class BenchBlock:
     """Sequences at once."""
     repeats: Annotated[int, arg(metavar="N")] = 5
     """Calls that a median is taken of."""
+    forward: Literal["auto", "fused", "plain"] = "auto"
+    """auto is fused on a GPU, plain elsewhere."""
+    parts: bool = False
+    """Time the parts of the fused block instead of the whole."""
     device: Annotated[str, arg(metavar="D")] = "auto"
     """auto (the first GPU, else the CPU), cpu, cuda, cuda:1 or mps."""
     json: bool = False
@@ -63,6 +70,9 @@ def run(options: BenchBlock) -> None:
     for name in ("width", "heads", "batch", "repeats"):
         if getattr(options, name) < 1:
             raise ConfigError(refusal(f"--{name}", getattr(options, name), SMALLEST, "Leave it out for the usual"))
+    if options.parts and options.forward == "plain":
+        limit = "--parts are those of the fused block"
+        raise ConfigError(refusal("--forward", options.forward, limit, "Leave one of the two out"))
     seconds = options.seconds or (SIZED_SECONDS if options.sizes else TIMED_SECONDS,)
     layouts = [TokenLayout.for_video(length, options.height, options.frame_width) for length in seconds]
     from storyreel.mixers import MIXER_NAMES
@@ -79,7 +89,8 @@ def run(options: BenchBlock) -> None:
 
         device = choose_device(options.device)
         facts |= {"batch": options.batch, "repeats": options.repeats} | _machine(device)
-        rows = [row for layout in layouts for row in _timed(layout, names, device, options)]
+        measure = _timed_parts if options.parts else _timed
+        rows = [row for layout in layouts for row in measure(layout, names, device, options)]
     print(json.dumps({**facts, "layers": rows}))
 
 
@@ -110,13 +121,48 @@ def _timed(
     rows, local = [], None
     for name in sorted(names, key=lambda name: name != "local"):
         given = {"batch": options.batch, "repeats": options.repeats, "device": device}
+        given["fused"] = options.forward == "fused" or (options.forward == "auto" and device.type == "cuda")
         measured = time_block(name, layout, options.width, options.heads, **given)
         local = measured if name == "local" else local
-        row = _row(measured, local)
+        row = _row(measured, local) | {"fused": given["fused"]}
         rows.append(row)
         if not options.json:
             print(_line(row), flush=True)
     return rows
+
+
+def _timed_parts(
+    layout: TokenLayout, names: tuple[str, ...], device: torch.device, options: BenchBlock
+) -> list[dict[str, Any]]:
+    from storyreel.training.block_timing import time_parts
+
+    rows = []
+    for name in names:
+        if not options.json:
+            place = f"{layout.seconds} s, {layout.total_tokens:,} tokens"
+            print(f"{name}: width {options.width}, {options.heads} heads, {place}")
+            print(f"{'part':26}{'forward ms':>11}{'floor':>9}{'backward ms':>13}{'floor':>9}", flush=True)
+        given = {"batch": options.batch, "repeats": options.repeats, "device": device}
+        measured = [
+            {key: round(x, 3) if isinstance(x, float) else x for key, x in dataclasses.asdict(part).items()}
+            for part in time_parts(name, layout, options.width, options.heads, **given)
+        ]
+        if not options.json:
+            print("\n".join(_part_line(part) for part in [*measured, _sum_of(measured)]), flush=True)
+        rows.append({"layer": name, "seconds": layout.seconds, "tokens": layout.total_tokens, "parts": measured})
+    return rows
+
+
+def _sum_of(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of what was measured and what is known."""
+    sums = {key: sum(part[key] or 0 for part in parts) for key, _ in PART_COLUMNS}
+    return {"part": "all together", "times": 1, "refused": None} | sums
+
+
+def _part_line(part: dict[str, Any]) -> str:
+    label = part["part"] if part["times"] == 1 else f"{part['times']} x {part['part']}"
+    cells = [f"{'-':>{width}}" if part[key] is None else f"{part[key]:{width}.2f}" for key, width in PART_COLUMNS]
+    return f"{label:26}{''.join(cells)}  {part['refused'] or ''}".rstrip()
 
 
 def _row(own: BlockTime, local: BlockTime | None) -> dict[str, Any]:

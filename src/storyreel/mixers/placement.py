@@ -21,6 +21,11 @@ def check_tokens(x: Tensor, layout: TokenLayout) -> None:
         raise GeometryError(refusal("sequence", list(x.shape), limit, "Use the layout that interleaved it"))
 
 
+def piece_lengths(layout: TokenLayout) -> tuple[int, ...]:
+    """Tokens of text 0, video 0, text 1, video 1, ... in the order of `layout`."""
+    return tuple(piece.stop - piece.start for pair in layout.segment_slices() for piece in pair)
+
+
 @functools.lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def text_mask(layout: TokenLayout, device: torch.device) -> Tensor:
@@ -34,6 +39,13 @@ def reversal(layout: TokenLayout, device: torch.device) -> tuple[Tensor, Tensor]
     """int64 `[T]` twice: the order that makes this layout its reverse, and the one that makes it itself again."""
     orders = layout.reverse_index(), layout.reversed().reverse_index()
     return orders[0].to(device, copy=True), orders[1].to(device, copy=True)
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def place_in_reverse(layout: TokenLayout, device: torch.device) -> Tensor:
+    """int32 `[T]`: where each token of this layout stands in its reverse."""
+    return layout.reversed().reverse_index().to(device, torch.int32, copy=True)
 
 
 @functools.lru_cache(maxsize=16)

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from storyreel.errors import ConfigError, GeometryError, refusal
 from storyreel.geometry import Compression, TokenLayout
 from storyreel.mixers import WINDOW_TOKENS, build_gated_mixer
-from storyreel.models.modulation import add_gated, modulated_norm, piece_lengths, scale_and_shift
+from storyreel.mixers.placement import piece_lengths
+from storyreel.models.modulation import add_gated, modulated_norm, scale_and_shift
 from storyreel.models.positions import rotary_table, sincos_window, spread_window
 from storyreel.ops.attention import local_attention
 

@@ -18,8 +18,10 @@ from torch.utils.checkpoint import checkpoint
 from storyreel.errors import KernelUnavailable
 from storyreel.geometry import TokenLayout
 from storyreel.mixers import build_gated_mixer
+from storyreel.models.fused_block import fuse_block
 from storyreel.models.positions import rotary_table
 from storyreel.models.transformer import StoryreelBlock
+from storyreel.training.block_parts import PartTime, parts, time_part
 from storyreel.training.transformer import choose_backends
 
 TIME_EMBEDDING = 512
@@ -45,14 +47,47 @@ class BlockTime:
 
 
 def time_block(
-    name: str, layout: TokenLayout, width: int, heads: int, *, batch: int, repeats: int, device: torch.device
+    name: str,
+    layout: TokenLayout,
+    width: int,
+    heads: int,
+    *,
+    batch: int,
+    repeats: int,
+    device: torch.device,
+    fused: bool = False,
 ) -> BlockTime:
     """One block whose slot holds the mixer of that name ("local": none), on `batch` sequences of `layout`.
 
-    ConfigError for an unknown mixer or a width that `heads` do not divide into heads.
+    fused: with the forward of `models/fused_block.py`. ConfigError for an unknown mixer or a width that `heads` do not
+    divide into heads.
     """
     torch.manual_seed(0)
     _reset_peak(device)
+    try:
+        block = _block(name, layout, width, heads, device, fused)
+        times = _measured(block, layout, batch, repeats, device)
+    except (KernelUnavailable, torch.OutOfMemoryError) as error:
+        return BlockTime(name, layout.seconds, layout.total_tokens, refused=str(error).splitlines()[0])
+    return BlockTime(name, layout.seconds, layout.total_tokens, *times, _peak_mib(device))
+
+
+def time_parts(
+    name: str, layout: TokenLayout, width: int, heads: int, *, batch: int, repeats: int, device: torch.device
+) -> list[PartTime]:
+    """Every part of the fused block of `time_block`, by itself, in the order in which they run."""
+    torch.manual_seed(0)
+    block = _block(name, layout, width, heads, device, True)
+    dtype = next(block.parameters()).dtype
+    pass_bytes = float(batch * layout.total_tokens * width * dtype.itemsize)
+    return [
+        time_part(part, pass_bytes, lambda call: _milliseconds(call, repeats, device))
+        for part in parts(block, layout, batch)
+    ]
+
+
+def _block(name: str, layout: TokenLayout, width: int, heads: int, device: torch.device, fused: bool) -> StoryreelBlock:
+    """In bfloat16 on a GPU, float32 elsewhere."""
     mixer = build_gated_mixer(
         name,
         width,
@@ -60,22 +95,17 @@ def time_block(
         mini_batch=layout.mini_batch,
         checkpoint_every=CHECKPOINT_EVERY if layout.segments > 1 else 0,
     )
-    try:
-        times = _measured(
-            StoryreelBlock(width, heads, width // heads, TIME_EMBEDDING, mixer=mixer), layout, batch, repeats, device
-        )
-    except (KernelUnavailable, torch.OutOfMemoryError) as error:
-        return BlockTime(name, layout.seconds, layout.total_tokens, refused=str(error).splitlines()[0])
-    return BlockTime(name, layout.seconds, layout.total_tokens, *times, _peak_mib(device))
+    block = StoryreelBlock(width, heads, width // heads, TIME_EMBEDDING, mixer=mixer)
+    nn.Module.to(block, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    if device.type == "cuda":
+        choose_backends(block)
+    return fuse_block(block, lean=layout.segments > 1) if fused else block
 
 
 def _measured(
     block: StoryreelBlock, layout: TokenLayout, batch: int, repeats: int, device: torch.device
 ) -> tuple[float, float]:
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    nn.Module.to(block, device, dtype)
-    if device.type == "cuda":
-        choose_backends(block)
+    dtype = next(block.parameters()).dtype
     width, heads = block.norm1.norm.normalized_shape[0], block.attn1.heads
     x = torch.randn(batch, layout.total_tokens, width, device=device, dtype=dtype, requires_grad=True)
     temb = torch.randn(batch, 1, TIME_EMBEDDING, device=device, dtype=dtype)

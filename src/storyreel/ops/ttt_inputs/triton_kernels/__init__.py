@@ -1,0 +1,1 @@
+"""What the TTT op reads, in Triton. `launch.py` is the way in; nothing here is imported unless used."""
