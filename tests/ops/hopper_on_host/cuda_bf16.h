@@ -22,6 +22,7 @@ struct uint4 {
 };
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float rsqrtf(float x) { return 1.f / std::sqrt(x); }
+inline int min(int x, int y) { return x < y ? x : y; }
 
 inline float __uint_as_float(uint32_t bits) {
   float x;

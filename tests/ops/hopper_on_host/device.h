@@ -1,9 +1,9 @@
 // One cluster of a Hopper GPU on the host: every thread is a fiber; copies and products take their time.
 //
 // What the model holds: warps run in any order and at any pace (a seed picks both); st.async and TMA land late and in
-// any order; products read shared memory when they are issued or, if LAZY, as late as their wait allows; barriers count
-// arrivals and bytes, and complain of one arrival too many; unwritten shared memory is NaN. What it does not: proxies
-// (fence.proxy.async), the registers' limits, and time.
+// any order; stores to other blocks land late, with the next arrival of their warp there; products read shared memory when
+// they are issued or, if LAZY, as late as their wait allows; barriers count arrivals and bytes, and complain of one arrival
+// too many; unwritten shared memory is NaN. What it does not: proxies (fence.proxy.async), the registers' limits, and time.
 #pragma once
 #include <ucontext.h>
 
@@ -67,6 +67,8 @@ struct Cluster {
   std::map<std::pair<Block*, int>, Group> products;
   std::map<std::pair<Block*, int>, std::vector<std::shared_ptr<std::function<void()>>>> stores;  // of a warp, unseen yet
   std::vector<std::pair<long, std::function<void()>>> deliveries;  // and the round when they land
+  std::map<std::pair<Block*, int>, std::map<Block*, std::vector<std::function<void()>>>> stores;  // of warps, to others
+  std::map<Fiber*, int> copies;  // under way to global memory
   long round = 0;
   Meeting all;
   std::mt19937 chance;

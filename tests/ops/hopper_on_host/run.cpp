@@ -1,19 +1,29 @@
-// kernel.cu on the model of the device, behind the calls of the CUDA driver that `driver.py` makes.
+// The kernels on the model of the device, behind the calls of the CUDA driver that `driver.py` makes.
+#ifdef TTT_BACKWARD
+#include "backward.cu"
+using Given = backward::Arguments;
+#else
 #include "kernel.cu"
+using Given = Arguments;
+#endif
 
 namespace {
 
 struct Entry {
   const char* name;
-  void (*kernel)(Arguments);
+  void (*kernel)(Given);
   const unsigned* threads_bytes;
   int cluster;
 };
 
 #define ENTRY(NAME, CLUSTER) {#NAME, NAME, NAME##_threads_bytes, CLUSTER}
+#ifdef TTT_BACKWARD
+const Entry ENTRIES[] = {ENTRY(ttt_mlp_backward_2, 2), ENTRY(ttt_mlp_backward_4, 4)};
+#else
 const Entry ENTRIES[] = {ENTRY(ttt_mlp_1, 1),        ENTRY(ttt_mlp_1_stores, 1), ENTRY(ttt_mlp_2, 2),
                          ENTRY(ttt_mlp_2_stores, 2), ENTRY(ttt_mlp_2_copies, 2), ENTRY(ttt_mlp_4, 4),
                          ENTRY(ttt_mlp_4_stores, 4), ENTRY(ttt_mlp_4_copies, 4)};
+#endif
 std::string error;
 unsigned chosen_seed = 0;
 bool chosen_lazy = false;
@@ -85,7 +95,7 @@ int cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z, unsigned 
   const Entry& entry = *static_cast<Entry*>(function);
   if (threads != entry.threads_bytes[0] || bytes != entry.threads_bytes[1] || y != 1 || z != 1 || x % entry.cluster)
     return refuse("a launch of another shape");
-  Arguments given;
+  Given given;
   std::memcpy(&given, parameters[0], sizeof given);
   error.clear();
   for (unsigned block = 0; block < x && error.empty(); block += entry.cluster) {

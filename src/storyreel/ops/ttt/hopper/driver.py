@@ -73,7 +73,7 @@ def kernel(cubin: Path, name: str, device: int) -> Kernel:
     return Kernel(function, int(threads), int(shared_bytes))
 
 
-def launch(kernel: Kernel, blocks: int, arguments: Arguments, stream: int) -> None:
+def launch(kernel: Kernel, blocks: int, arguments: ctypes.Structure, stream: int) -> None:
     """Puts a launch into `stream`; the arguments are copied before this returns."""
     pointers = (c_void_p * 1)(ctypes.addressof(arguments))
     sizes = (c_uint(x) for x in (blocks, 1, 1, kernel.threads, 1, 1, kernel.shared_bytes))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from torch import Tensor
 from storyreel.errors import KernelUnavailable
 from storyreel.ops.ttt.hopper import driver
 from storyreel.ops.ttt.hopper.build import CUBIN
+from storyreel.ops.ttt.hopper.states import Kept
 from storyreel.ops.ttt.problem import TTTProblem
 from storyreel.ops.ttt.states import HeadNorm, LinearState, MLPState
 
@@ -43,15 +43,6 @@ LAUNCHES = tuple(
     for way in ("packets", "stores", "copies")
     if (cluster, way) != (1, "copies")
 )
-
-
-class Kept(NamedTuple):
-    """States before every `every` mini-batches, float32; K = ceil(M / every), w2 transposed."""
-
-    w1: Tensor  # [N, K, 64, 256]
-    b1: Tensor  # [N, K, 256]
-    w2: Tensor  # [N, K, 64, 256]
-    b2: Tensor  # [N, K, 64]
 
 
 def ttt(
