@@ -97,10 +97,10 @@ def test_an_import_along_the_arrows_passes(path: str, source: str) -> None:
     assert violations(source, Path(path)) == []
 
 
-# Folders of kernels. `triton.jit` reads the source of its function at import, and triton may not be installed: nothing
-# but the choice of their backend imports the modules in them.
+# Modules of kernels, which nothing but the choice of their backend imports. `triton.jit` and `torch.library.custom_op`
+# read the source of their function at import, and triton may not be installed.
 WITH_KERNELS = ("ttt", "group_norm", "resize", "modulated_norm", "ttt_inputs", "local_inputs")
-KERNELS = tuple(f"storyreel.ops.{op}.triton_kernels." for op in WITH_KERNELS)
+KERNELS = (*(f"storyreel.ops.{op}.triton_kernels." for op in WITH_KERNELS), "storyreel.ops.ttt.hopper.op")
 
 
 # Runs in a process of its own. What a third-party module does while it is imported is not ours to judge: between that

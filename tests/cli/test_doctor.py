@@ -11,7 +11,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from storyreel.cli import doctor, machine
-from storyreel.cli.doctor import Check, Doctor, requirements
+from storyreel.cli.doctor import Check, Doctor
+from storyreel.cli.doctor import requirements as libraries
+from storyreel.ops.ttt.hopper import requirements
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def test_a_complete_machine_is_healthy(model: Path, capsys: pytest.CaptureFixtur
     assert checks["torch"]["detail"] == metadata.version("torch")
     assert checks["ttt reference"]["state"] == checks["ttt dual"]["state"] == "ok"
     assert checks["ttt hopper"]["state"] == "off"
+    assert 'needs an sm_90 GPU (H100, H200); got cpu. Try backend="dual"' in checks["ttt hopper"]["detail"]
     assert "libx264" in checks["h264"]["detail"]
     assert checks["extra test"]["state"] == "ok"
     assert checks["demo model"]["state"] == "ok"
@@ -52,6 +55,15 @@ def test_missing_weights_are_a_red_line_with_its_remedy(model: Path, capsys: pyt
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("NO"))
     assert "No such file" in line
     assert line.endswith("pip install --force-reinstall --no-deps .")
+
+
+def test_a_hopper_gpu_has_its_backend(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setattr(requirements, "device_trouble", lambda _: "")
+    checks = report(capsys)[1]
+    assert checks["ttt hopper"]["state"] == "ok"
+    assert "takes this one for TTT-MLP in bfloat16, heads of 64, hidden width 256" in checks["ttt hopper"]["detail"]
+    monkeypatch.setattr(requirements, "find_spec", lambda _: None)
+    assert "no gradients, for they need the package triton" in report(capsys)[1]["ttt hopper"]["detail"]
 
 
 def flipped(data: bytes) -> bytes:
@@ -101,10 +113,10 @@ def test_every_red_line_has_a_remedy_in_the_source() -> None:
 
 
 def test_requirements_are_those_of_pyproject() -> None:
-    names = {requirement.name for requirement in requirements()}
+    names = {requirement.name for requirement in libraries()}
     assert {"torch", "diffusers", "av", "tyro"} <= names
     assert "skia-python" not in names
-    assert {requirement.name for requirement in requirements("toons")} == {"skia-python"}
+    assert {requirement.name for requirement in libraries("toons")} == {"skia-python"}
 
 
 def test_the_machine_has_cores_and_memory() -> None:

@@ -17,11 +17,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from storyreel.errors import KernelUnavailable
-from storyreel.ops.ttt import HeadNorm, LinearState, MLPState, TTTProblem, dual, reference, ttt_linear, ttt_mlp
+from storyreel.ops.ttt import HeadNorm, MLPState, TTTProblem, dual, reference, ttt_mlp
 from storyreel.ops.ttt.hopper import driver, emulation, launch
-from storyreel.ops.ttt.hopper.build import CUBIN, FOLDER, build
-from storyreel.ops.ttt.hopper.launch import LAUNCHES, Kept, Launch
+from storyreel.ops.ttt.hopper.build import FOLDER, build
+from storyreel.ops.ttt.hopper.launch import LAUNCHES, Launch
+from storyreel.ops.ttt.hopper.states import Kept
 
 MODEL = Path(__file__).parent / "hopper_on_host"
 PROBLEM = TTTProblem(64)
@@ -301,47 +301,7 @@ def test_what_tma_can_read():
     assert not driver.mappable(torch.zeros(2, 7, 64, 3, dtype=torch.bfloat16).mT)
 
 
-def test_cpus_are_refused():
-    with pytest.raises(
-        KernelUnavailable, match=r'"hopper" needs an sm_90 GPU \(H100, H200\); got cpu. Try backend="dual"'
-    ):
-        ttt_mlp(*draw(Case(5)).given(), problem=PROBLEM, backend="hopper")
-
-
-def test_gradients_are_refused():
-    inputs = draw(Case(5))
-    inputs.k.requires_grad_()
-    with pytest.raises(KernelUnavailable, match=r"a forward pass only.*Use torch\.no_grad\(\), or backend=\"triton\""):
-        launch.ttt(*inputs.given(), PROBLEM)
-
-
-@pytest.mark.parametrize(
-    ("change", "got"),
-    [
-        ({"problem": TTTProblem(16)}, "mini-batches of 16"),
-        ({"dtype": torch.float16}, "torch.float16"),
-        ({"hidden": 128}, "hidden width 128"),
-        ({"width": 32}, "heads of 32"),
-        ({"linear": True}, "got TTT-Linear"),
-    ],
-)
-def test_what_the_kernels_cannot_take_is_refused(change, got):
-    width, hidden = change.get("width", 64), change.get("hidden", 256)
-    x = torch.zeros(1, 5, 1, width, dtype=change.get("dtype", torch.bfloat16))
-    one = MLPState(*(torch.zeros(1, 1, *s) for s in ((width, hidden), (hidden,), (hidden, width), (width,))))
-    state = LinearState(torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 64)) if "linear" in change else one
-    norm = HeadNorm(torch.ones(1, width), torch.zeros(1, width))
-    with pytest.raises(KernelUnavailable, match=got):
-        launch.ttt(x, x, x, torch.zeros(1, 5, 1), state, norm, change.get("problem", PROBLEM))
-
-
 # On the device itself.
-
-
-@pytest.fixture(scope="module")
-def compiled() -> None:
-    if not CUBIN.exists():
-        build()
 
 
 ON_GPU = [
@@ -354,7 +314,6 @@ ON_GPU = [
 
 
 @pytest.mark.hopper
-@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("how", LAUNCHES, ids=lambda how: how.kernel)
 @pytest.mark.parametrize("case", ON_GPU)
 def test_on_a_gpu(case, how):
@@ -367,7 +326,6 @@ def test_on_a_gpu(case, how):
 
 
 @pytest.mark.hopper
-@pytest.mark.usefixtures("compiled")
 def test_the_specification_on_a_gpu():
     inputs = draw(Case(100), "cuda")
     with torch.no_grad():
@@ -376,7 +334,6 @@ def test_the_specification_on_a_gpu():
 
 
 @pytest.mark.hopper
-@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("how", LAUNCHES, ids=lambda how: how.kernel)
 def test_a_long_sequence_is_read_alike_every_time(how):
     """A race would show: 200 mini-batches, ten times."""
@@ -389,7 +346,6 @@ def test_a_long_sequence_is_read_alike_every_time(how):
 
 
 @pytest.mark.hopper
-@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("how", LAUNCHES, ids=lambda how: how.kernel)
 def test_kept_states_on_a_gpu(how):
     inputs = draw(Case(5 * 64 + 3, heads=2, batch=2), "cuda")
@@ -398,26 +354,3 @@ def test_kept_states_on_a_gpu(how):
         state = launch.read(*inputs.first(128 * number).given(), PROBLEM, how)[1] if number else inputs.state
         for own, right in zip(kept, state._replace(w2=state.w2.mT), strict=True):
             assert torch.equal(own[:, number].reshape(right.shape), right)
-
-
-@pytest.mark.hopper
-@pytest.mark.usefixtures("compiled")
-def test_a_cuda_graph_replays_it():
-    inputs, side = draw(Case(301, heads=3), "cuda"), torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.no_grad(), torch.cuda.stream(side):
-        eager = ttt_mlp(*inputs.given(), problem=PROBLEM, backend="hopper")
-    graph = torch.cuda.CUDAGraph()
-    with torch.no_grad(), torch.cuda.graph(graph, stream=side):
-        captured = ttt_mlp(*inputs.given(), problem=PROBLEM, backend="hopper")
-    captured[0].fill_(float("nan"))
-    graph.replay()
-    torch.cuda.synchronize()
-    assert torch.equal(captured[0], eager[0])
-
-
-def test_linear_memories_are_refused_on_cpus_too():
-    x, norm = torch.zeros(1, 5, 1, 64), HeadNorm(torch.ones(1, 64), torch.zeros(1, 64))
-    state = LinearState(torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 64))
-    with pytest.raises(KernelUnavailable, match="sm_90"):
-        ttt_linear(x, x, x, torch.zeros(1, 5, 1), state, norm, problem=PROBLEM, backend="hopper")

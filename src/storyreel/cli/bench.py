@@ -88,7 +88,7 @@ def run(options: BenchBlock) -> None:
         from storyreel.sampling.device import choose_device
 
         device = choose_device(options.device)
-        facts |= {"batch": options.batch, "repeats": options.repeats} | _machine(device)
+        facts |= {"batch": options.batch, "repeats": options.repeats} | machine_facts(device)
         measure = _timed_parts if options.parts else _timed
         rows = [row for layout in layouts for row in measure(layout, names, device, options)]
     print(json.dumps({**facts, "layers": rows}))
@@ -191,7 +191,7 @@ def _line(row: dict[str, Any]) -> str:
     return f"{row['layer']:15}{''.join(shown)}"
 
 
-def _machine(device: torch.device) -> dict[str, Any]:
+def machine_facts(device: torch.device) -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     import torch

@@ -177,10 +177,17 @@ def _ttt_backends() -> Iterator[Check]:
             yield Check(f"ttt {name}", "off", str(refusal))
         else:
             chosen = "; generate takes this one" if resolve_backend("auto", device) == name else ""
-            yield Check(f"ttt {name}", "ok", f"runs on {device.type}{chosen}", needed=name == "dual")
-    for name in ("triton", "hopper"):
-        if name not in BACKENDS:
-            yield Check(f"ttt {name}", "off", "not built in this version; dual serves instead")
+            detail = _hopper_detail() if name == "hopper" else f"runs on {device.type}{chosen}"
+            yield Check(f"ttt {name}", "ok", detail, needed=name == "dual")
+
+
+def _hopper_detail() -> str:
+    from storyreel.ops.ttt.hopper.launch import HIDDEN, MINI_BATCH, WIDTH
+    from storyreel.ops.ttt.hopper.requirements import backward_trouble
+
+    problem = f"TTT-MLP in bfloat16, heads of {WIDTH}, hidden width {HIDDEN}, mini-batches of {MINI_BATCH}"
+    gradients = "no gradients, for they need the package triton" if backward_trouble() else "gradients by triton"
+    return f"runs on cuda; generate takes this one for {problem}; {gradients}"
 
 
 def _video() -> Iterator[Check]:

@@ -37,8 +37,7 @@ def ttt_mlp(
 
     q, k, v `[B, T, H, D]`, one floating dtype; eta `[B, T, H]`, the step of each token; state and norm; these of any
     floating dtype. Returns y like q and the final state in float32 (float64 for float64 inputs). T need not be a
-    multiple of the mini-batch. Gradients flow to every tensor, and through the state that goes in and comes out
-    (backend "hopper" refuses tensors that take any).
+    multiple of the mini-batch. Gradients flow to every tensor, and through the state that goes in and comes out.
 
     ValueError for shapes, dtypes or devices that do not fit; KernelUnavailable for a backend that cannot serve.
     """
@@ -61,7 +60,11 @@ def ttt_linear(
 
 
 def resolve_backend(name: str, device: torch.device) -> str:
-    """The backend that serves on `device`; "auto" is the fastest that needs no compiler. KernelUnavailable if none."""
+    """The backend that serves on `device`; for "auto", what serves any problem there.
+
+    KernelUnavailable if it cannot. "auto" is the fastest that needs no compiler: where this says "dual", a call that
+    takes no gradients may still go to "hopper", if that one can read it.
+    """
     if name not in BACKENDS:
         raise KernelUnavailable(
             refusal("TTT backend", repr(name), f"the choices are {', '.join(BACKENDS)}", 'Try backend="auto"')
@@ -71,9 +74,7 @@ def resolve_backend(name: str, device: torch.device) -> str:
     if name == "triton":
         _check_triton(device)
     if name == "hopper":
-        from storyreel.ops.ttt.hopper.driver import check_device
-
-        check_device(device)
+        _check_hopper(device)
     return "dual" if name == "auto" else name
 
 
@@ -88,16 +89,26 @@ def _check_triton(device: torch.device) -> None:
         )
 
 
+def _check_hopper(device: torch.device) -> None:
+    from storyreel.ops.ttt.hopper import requirements
+
+    if reason := requirements.device_trouble(device):
+        raise KernelUnavailable(reason)
+
+
 def _run(
     q: Tensor, k: Tensor, v: Tensor, eta: Tensor, state: State, norm: HeadNorm, problem: TTTProblem, backend: str
 ) -> tuple[Tensor, State]:
     _check_tokens(q, k, v, eta)
     _check_shapes(q, state, norm)
     _check_kind(q, {"eta": eta, **state._asdict(), **{f"norm.{name}": w for name, w in norm._asdict().items()}})
-    backend = resolve_backend(backend, q.device)
+    tensors = (q, k, v, eta, *state, *norm)
+    needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    backend = _chosen(backend, q, state, problem, needs_gradient)
     wide = torch.promote_types(q.dtype, torch.float32)
     # Without matrix units for it, half precision is slower than float32: on the CPU it is a storage format only.
-    inside = q.dtype if q.device.type == "cuda" and backend != "reference" else wide
+    inside = wide if backend == "reference" or q.device.type != "cuda" else q.dtype
+    inside = q.dtype if backend == "hopper" else inside
     tokens = (q.to(inside), k.to(inside), v.to(inside), eta.to(wide))
     state = type(state)(*(w.to(wide) for w in state))
     norm = HeadNorm(*(w.to(wide) for w in norm))
@@ -108,12 +119,32 @@ def _run(
 
         y, final = launch.ttt(*tokens, state, norm, problem)
     elif backend == "hopper":
-        from storyreel.ops.ttt.hopper import launch
+        from storyreel.ops.ttt.hopper import op
 
-        y, final = launch.ttt(*tokens, state, norm, problem)
+        assert isinstance(state, MLPState)
+        y, final = op.ttt(*tokens, state, norm, problem)
     else:
         y, final = dual.ttt(*tokens, state, norm, problem, compiled=backend == "dual_compiled")
     return y.to(q.dtype), type(state)(*final)
+
+
+def _chosen(name: str, q: Tensor, state: MLPState | LinearState, problem: TTTProblem, needs_gradient: bool) -> str:
+    backend = resolve_backend(name, q.device)
+    if name == "hopper" and (reason := _hopper_trouble(q, state, problem)):
+        raise KernelUnavailable(reason)
+    # The Hopper kernels' backward pass is Triton's, which wants a compiler.
+    if name == "auto" and not needs_gradient and not _hopper_trouble(q, state, problem):
+        return "hopper"
+    return backend
+
+
+def _hopper_trouble(q: Tensor, state: MLPState | LinearState, problem: TTTProblem) -> str:
+    from storyreel.ops.ttt.hopper import requirements
+
+    hidden = state.b1.shape[-1] if isinstance(state, MLPState) else None
+    return requirements.device_trouble(q.device) or requirements.shape_trouble(
+        q.shape[-1], hidden, problem.mini_batch, q.dtype
+    )
 
 
 def _check_tokens(q: Tensor, k: Tensor, v: Tensor, eta: Tensor) -> None:

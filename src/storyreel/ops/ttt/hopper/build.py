@@ -2,8 +2,8 @@
 
 What it writes is part of the package, so that users need no compiler: the machine code, and beside it what it was made
 from. `--check` says whether the two still go with the source. Kernels of other kinds are no part of the package:
-`--backward` is not yet used by the op, `--dump` writes down what is computed (`emulation.Values`), for finding a defect,
-and `--times` when (`Times` in plan.cuh), for finding what is slow.
+`--backward` is not yet used by the op, `--dump` writes down what is computed (`emulation.Values`), for finding a
+defect, and `--times` when (`Times` in plan.cuh), for finding what is slow.
 """
 
 from __future__ import annotations

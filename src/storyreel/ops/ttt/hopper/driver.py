@@ -11,11 +11,9 @@ from ctypes import byref, c_char_p, c_float, c_int, c_longlong, c_uint, c_uint32
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from storyreel.errors import KernelUnavailable
-from storyreel.ops.ttt.hopper.build import CUBIN
 
 DYNAMIC_SHARED_BYTES = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 BFLOAT16, NO_INTERLEAVE, SWIZZLE_128, PROMOTE_128, ZEROS = 9, 0, 3, 2, 0  # of cuTensorMapEncodeTiled
@@ -42,21 +40,6 @@ class Kernel(NamedTuple):
     function: c_void_p
     threads: int
     shared_bytes: int
-
-
-def check_device(device: torch.device) -> None:
-    """KernelUnavailable unless `device` is a Hopper GPU and the kernels have been compiled."""
-    got = device.type
-    if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        got = f"sm_{major}{minor}"
-    if got != "sm_90":
-        raise KernelUnavailable(f'TTT backend "hopper" needs an sm_90 GPU (H100, H200); got {got}. Try backend="dual".')
-    if not CUBIN.exists():
-        raise KernelUnavailable(
-            f'TTT backend "hopper" needs its compiled kernels; there is no {CUBIN}. '
-            'Run python -m storyreel.ops.ttt.hopper.build, or try backend="triton".'
-        )
 
 
 @functools.cache

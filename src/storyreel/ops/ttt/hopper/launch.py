@@ -1,4 +1,4 @@
-"""The way in: what the kernels can take, how many multiprocessors a head gets, and the launch.
+"""The launches: how many multiprocessors a head gets, and one call of a kernel.
 
 Letters: B batch, T tokens, H heads, N = B * H, M mini-batches.
 
@@ -13,12 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from storyreel.errors import KernelUnavailable
 from storyreel.ops.ttt.hopper import driver
 from storyreel.ops.ttt.hopper.build import CUBIN
 from storyreel.ops.ttt.hopper.states import Kept
 from storyreel.ops.ttt.problem import TTTProblem
-from storyreel.ops.ttt.states import HeadNorm, LinearState, MLPState
+from storyreel.ops.ttt.states import HeadNorm, MLPState
 
 WIDTH, HIDDEN, MINI_BATCH = 64, 256, 64
 
@@ -43,31 +42,6 @@ LAUNCHES = tuple(
     for way in ("packets", "stores", "copies")
     if (cluster, way) != (1, "copies")
 )
-
-
-def ttt(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    eta: Tensor,
-    state: MLPState | LinearState,
-    norm: HeadNorm,
-    problem: TTTProblem,
-) -> tuple[Tensor, MLPState]:
-    """q, k, v `[B, T, H, 64]` bfloat16, eta `[B, T, H]`, state and norm float32, to y and the last state.
-
-    KernelUnavailable, saying what is needed, for anything that the kernels cannot take, gradients among it.
-    """
-    tensors = (q, k, v, eta, *state, *norm)
-    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
-        raise KernelUnavailable(
-            'TTT backend "hopper" has a forward pass only, and these tensors take gradients. '
-            'Use torch.no_grad(), or backend="triton" to train.'
-        )
-    own = _checked(q, state, problem)
-    rows, multiprocessors = q.shape[0] * q.shape[2], torch.cuda.get_device_properties(q.device).multi_processor_count
-    y, final, _ = read(q, k, v, eta, own, norm, problem, choice(rows, multiprocessors))
-    return y, final
 
 
 def choice(rows: int, multiprocessors: int) -> Launch:
@@ -114,16 +88,3 @@ def read(
         kernel = driver.kernel(cubin, how.kernel, torch.cuda.current_device())
         driver.launch(kernel, batch * heads * how.cluster, given, torch.cuda.current_stream().cuda_stream)
     return y, MLPState(w1, b1, w2.mT, b2), kept
-
-
-def _checked(q: Tensor, state: MLPState | LinearState, problem: TTTProblem) -> MLPState:
-    width, hidden = q.shape[-1], state.b1.shape[-1] if isinstance(state, MLPState) else None
-    fits = (width, hidden, problem.mini_batch, q.dtype) == (WIDTH, HIDDEN, MINI_BATCH, torch.bfloat16)
-    if not fits or not isinstance(state, MLPState):
-        memory = f"TTT-MLP, hidden width {hidden}" if isinstance(state, MLPState) else "TTT-Linear"
-        got = f"{memory}, heads of {width}, mini-batches of {problem.mini_batch} and {q.dtype}"
-        raise KernelUnavailable(
-            f'TTT backend "hopper" needs TTT-MLP, hidden width {HIDDEN}, heads of {WIDTH}, mini-batches of '
-            f'{MINI_BATCH} and bfloat16; got {got}. Try backend="triton".'
-        )
-    return state

@@ -35,7 +35,7 @@ class Tiling:
     """hidden: hidden values of a slice, at most; warps: of a program, doubled for heads or mini-batches over 64.
 
     stages: how far loads run ahead in the loops over slices. registers: of a thread at most, None for as many as it
-    takes; no limit where the warps are doubled. These are the fastest of `bench/ttt_op.py --sweep` on an H200 (heads of
+    takes; no limit where the warps are doubled. These are the fastest of `bench/ttt_sweep.py` on an H200 (heads of
     64, b = 64, F = 256, bfloat16), where a third program a multiprocessor is worth more than the registers it costs.
     """
 
