@@ -44,6 +44,10 @@ class TrainingError(StoryreelError):
     """A training run that cannot go on, or lacks what an earlier run should have made."""
 
 
+class ServiceError(StoryreelError):
+    """A language model that does not answer, refuses, costs more than is allowed, or answers nothing usable."""
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C, where it is known what is kept: `str(stopped)` says so, and how to go on."""
 

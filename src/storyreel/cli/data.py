@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg, subcommand
 
+from storyreel.cli.annotate import Annotate, run_annotate
+from storyreel.cli.captions import Captions, run_captions
 from storyreel.cli.machine import check_workers
 from storyreel.errors import DataError
 from storyreel.wording import counted
@@ -105,16 +107,20 @@ class Data:
         Annotated[Build, subcommand("build")]
         | Annotated[Probe, subcommand("probe")]
         | Annotated[Scenes, subcommand("scenes")]
-        | Annotated[Segments, subcommand("segments")],
+        | Annotated[Segments, subcommand("segments")]
+        | Annotated[Captions, subcommand("captions")]
+        | Annotated[Annotate, subcommand("annotate")],
         arg(name=""),
     ] = field()
 
 
-def run(options: Data) -> None:
+def run(options: Data) -> int:
     """Runs the step with progress on standard error; a line a step on standard output says what was kept."""
     from storyreel.cli.progress import Counter, open_progress
 
-    check_workers(options.step.workers)
+    if isinstance(options.step, Annotate):
+        return run_annotate(options.step)
+    check_workers(getattr(options.step, "workers", None))
     _check_output(options.step.out)
     with open_progress() as progress:
         progress.stage("load the libraries")
@@ -135,6 +141,7 @@ def run(options: Data) -> None:
     for name, manifest in manifests.items():
         print(_line(name, manifest))
     print(f"{options.step.out}: what was dropped, and why, is in dropped.jsonl of each step")
+    return 0
 
 
 def _check_output(out: Path) -> None:
@@ -206,4 +213,5 @@ _RUNS: dict[type, Callable[[Any, Callable[[str], Any]], dict[str, Manifest]]] = 
     Probe: _probe,
     Scenes: _scenes,
     Segments: _segments,
+    Captions: run_captions,
 }

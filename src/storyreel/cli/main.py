@@ -43,6 +43,8 @@ class Command:
 EXTRAS = {
     "skia": "toons",
     "matplotlib": "train",
+    **dict.fromkeys(("pydantic_ai", "openai", "anthropic", "genai_prices"), "llm"),
+    **dict.fromkeys(("starlette", "uvicorn", "jinja2"), "annotate"),
     **dict.fromkeys(("cv2", "scenedetect", "PIL", "opencv-python-headless", "scenedetect-headless", "pillow"), "data"),
 }
 """The extra that brings a library, by the name of its module or, where its version was asked for, its own."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 from tyro.conf import Positional, arg
 
+from storyreel.cli.language_model import BaseUrl, MaxCost, PriceOf, Timeout, open_asker
 from storyreel.errors import ConfigError, refusal
 from storyreel.wording import counted
 
 if TYPE_CHECKING:
     from storyreel.storyboard.findings import Finding
+    from storyreel.writing.rules import Written
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,19 @@ class Write:
     """File to write."""
     seconds: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: what the story needs)")] = None
     """Length of the video, a multiple of 3; models are trained at 3, 9, 18, 30 and 63."""
-    writer: Literal["rules"] = "rules"
-    """rules: needs no model and no network, and writes in the demo model's words."""
+    writer: Annotated[str, arg(metavar="rules|PROVIDER:MODEL")] = "rules"
+    """rules: needs no model and no network, and writes in the demo model's words. Or a language model: anthropic:NAME,
+    openai:NAME (with --base-url any compatible server), ollama:NAME; the key is read from the environment."""
+    base_url: BaseUrl = None
+    """Server of an openai:NAME that is not OpenAI's, as http://localhost:8000/v1."""
+    max_cost: MaxCost = "1.00"
+    """Dollars that a language model may cost, or off."""
+    price: PriceOf = None
+    """Price of a language model that is not in the table, in dollars a million tokens that go in and come out."""
+    cache: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: OUT.stages/answers)")] = None
+    """Folder of a language model's answers; what was answered is not asked again."""
+    timeout: Timeout = 120
+    """Seconds to wait for a language model's answer."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Another seed, other words."""
     again: bool = False
@@ -52,7 +66,7 @@ class Write:
     json: bool = False
     """Findings as JSON on standard output."""
     model: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the bundled demo model)")] = None
-    """With --lint: the model that will read the storyboard."""
+    """The video model that will read the storyboard: for --lint, and for a language model's words and lengths."""
 
 
 def run(options: Write) -> int:
@@ -74,7 +88,10 @@ def _write(options: Write) -> int:
             refusal("--as", options.as_format, "a plot is written as a storyreel storyboard", "Convert that one after")
         )
     out = _out(options, ".json")
-    written = write_plot(options.source, out, options.seconds, options.seed, options.again)
+    if options.writer == "rules":
+        written = write_plot(options.source, out, options.seconds, options.seed, options.again)
+    else:
+        written = _write_with_model(options, out)
     _print_findings(written.findings, options.json)
     board = written.storyboard
     if "storyboard" in written.kept:
@@ -82,11 +99,40 @@ def _write(options: Write) -> int:
         return 0
     kept = f", from the saved {written.kept[-1]}" if written.kept else ""
     print(
-        f"{out}: {counted(len(board.segments), 'segment')}, {board.seconds} s, written by rules{kept}",
+        f"{out}: {counted(len(board.segments), 'segment')}, {board.seconds} s, written by {options.writer}{kept}",
         file=_stream(options),
     )
     print(f"stages to edit: {out.with_suffix('.stages')}", file=_stream(options))
     return 0
+
+
+def _write_with_model(options: Write, out: Path) -> Written:
+    """With progress and costs on standard error."""
+    from storyreel.assets import DEMO_MODEL
+    from storyreel.cli.progress import Counter, open_progress
+    from storyreel.models.text import known_words, load_tokenizer
+    from storyreel.sampling.text_limit import text_limit
+    from storyreel.writing.model_writer import ModelWriter, Reader, known_vocabulary
+
+    folder = options.model or DEMO_MODEL
+    cache = options.cache or out.with_suffix(".stages") / "answers"
+    with open_asker(options.writer, options, cache) as asker, open_progress() as progress:
+        tokenizer = load_tokenizer(folder / "tokenizer")
+        limit = functools.partial(text_limit, folder)
+        reader = Reader(tokenizer, limit, known_vocabulary(known_words(tokenizer)))
+        counters: dict[str, Counter] = {}
+
+        def on_stage(what: str, done: int, total: int) -> None:
+            if what not in counters:
+                progress.stage(what, total)
+                counters[what] = Counter(progress)
+            counters[what](done)
+
+        writer = ModelWriter(asker, reader, options.seed, progress.note, on_stage)
+        written = writer.write(options.source, out, options.seconds, options.again)
+        if asker.budget.calls:
+            progress.note(f"{options.writer}: {asker.budget.told()}")
+    return written
 
 
 def _out(options: Write, suffix: str) -> Path:

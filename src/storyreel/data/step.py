@@ -38,6 +38,10 @@ OnItem = Callable[[int, int], None]
 """Told (items done, items) at the start and after each item."""
 
 
+Each = Callable[[Callable[[Any], Any], Sequence[Any], int | None], Iterator[Any]]
+"""How a function runs over tasks: (function, tasks, workers) -> results as they are finished."""
+
+
 def nobody(done: int, items: int) -> None:
     """An OnItem that does nothing."""
 
@@ -87,29 +91,30 @@ def run_step(
     workers: int | None = None,
     on_item: OnItem = nobody,
     extra: Callable[[list[ItemRecord]], list[str]] | None = None,
+    run_each: Each | None = None,
 ) -> Manifest:
     """Makes every item that is missing or stale, removes what belongs to none, and writes the manifest.
 
     `config` is a frozen dataclass of JSON values, all of them part of each fingerprint. `workers` is the number of
     processes (default: all cores; 1: this process alone). `extra(records)` may write files about all items together,
-    and returns their paths. DataError where another run has the folder, or counts do not add up.
+    and returns their paths. `run_each` stands in for `each`. DataError where another run
+    has the folder, or counts do not add up.
     """
     parameters = dataclasses.asdict(config)
     versions = versions_of(step.libraries)
     with locked(output):
-        recipes = {job.id: made_from(step.name, step.version, job.inputs, parameters, versions) for job in jobs}
+        recipes = _recipes(step, jobs, config)
         if len(recipes) != len(jobs):
             raise DataError(f"{step.name}: two items have the same id. This is a bug.")
         sweep(output, (), set())
-        known = {job.id: read_record(output, job.id) for job in jobs}
-        records = {own.id: own for own in known.values() if own and _is_fresh(own, recipes[own.id], output)}
+        records = _fresh(recipes, output)
         todo = [job for job in jobs if job.id not in records]
         if todo:
             # What lies there no longer is the result of a whole run, until the end of this one.
             (output / MANIFEST).unlink(missing_ok=True)
         on_item(len(records), len(jobs))
         tasks = [_Task(step, job, config, output, recipes[job.id]) for job in todo]
-        for record in each(_make, tasks, workers):
+        for record in (run_each or each)(_make, tasks, workers):
             records[record.id] = record
             on_item(len(records), len(jobs))
         ordered = [records[job.id] for job in jobs]
@@ -126,6 +131,24 @@ def run_step(
             versions=versions,
             records=ordered,
         )
+
+
+def stale_jobs(step: Step, jobs: Sequence[Job], output: Path, config: Any) -> list[Job]:
+    """The jobs that `run_step` would do now."""
+    fresh = _fresh(_recipes(step, jobs, config), output)
+    return [job for job in jobs if job.id not in fresh]
+
+
+def _recipes(step: Step, jobs: Sequence[Job], config: Any) -> dict[str, dict[str, Any]]:
+    """What each item is made from, by id."""
+    parameters, versions = dataclasses.asdict(config), versions_of(step.libraries)
+    return {job.id: made_from(step.name, step.version, job.inputs, parameters, versions) for job in jobs}
+
+
+def _fresh(recipes: Mapping[str, dict[str, Any]], output: Path) -> dict[str, ItemRecord]:
+    """The records that need not be made again."""
+    known = (read_record(output, own) for own in recipes)
+    return {own.id: own for own in known if own and _is_fresh(own, recipes[own.id], output)}
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def write_text(text: str, seconds: int | None = None, seed: int = 0) -> Written:
     """
     sentences = split_sentences(text)
     beats, findings = _beats(sentences, seconds)
-    storyboard, changes = tell(beats, _title(sentences), seed)
+    storyboard, changes = tell(beats, plot_title(sentences), seed)
     return Written(storyboard, (*findings, *changes))
 
 
@@ -71,7 +71,7 @@ def write_plot(plot: Path, out: Path, seconds: int | None = None, seed: int = 0,
     first = stages.kept("1.plot", digest(text), PlotStage)
     if first is None:
         sentences = split_sentences(text)
-        first = PlotStage(title=_title(sentences), sentences=sentences)
+        first = PlotStage(title=plot_title(sentences), sentences=sentences)
     else:
         kept.append("plot")
 
@@ -109,6 +109,7 @@ def _beats(sentences: list[str], seconds: int | None) -> tuple[list[Beat], list[
     return beats, findings + more
 
 
-def _title(sentences: list[str]) -> str:
+def plot_title(sentences: list[str]) -> str:
+    """The first sentence, cut to 60 characters."""
     first = sentences[0].rstrip(".!?")
     return first if len(first) <= 60 else first[:57].rsplit(" ", 1)[0] + "..."

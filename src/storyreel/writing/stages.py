@@ -45,7 +45,7 @@ class BeatStage(BaseModel):
     beats: list[Beat] = Field(min_length=1)
 
 
-Stage = TypeVar("Stage", PlotStage, BeatStage)
+Stage = TypeVar("Stage", bound=BaseModel)
 AGAIN = "Remove one of the two, or begin from the plot with --again"
 
 
@@ -69,15 +69,14 @@ class StageFolder:
         path = self.path(name)
         if self.again or not path.exists():
             return None
-        stage = _read(path, kind)
         record = self._made.get(name, {})
         if not record or record["of"] == source:
-            return stage
-        if record["is"] != digest(stage.model_dump()):
+            return _read(path, kind)
+        if record["is"] != digest(_raw(path)):
             raise StoryboardError(f"{path} was edited, and so was what it is made from. {AGAIN}.")
         return None
 
-    def save(self, name: str, source: str, stage: Stage) -> None:
+    def save(self, name: str, source: str, stage: BaseModel) -> None:
         """Writes a stage and notes its hashes."""
         try:
             self.folder.mkdir(exist_ok=True)
@@ -93,24 +92,28 @@ class StageFolder:
             return None
         return read_storyboard(self.out)
 
-    def merged(self, storyboard: Storyboard) -> Storyboard:
-        """The storyboard with the locked segments of the one that is there as they are.
+    def locked(self, segments: int) -> dict[int, StoryboardSegment]:
+        """The locked segments of the storyboard that is there, by number from 0, for a new one of so many segments.
 
         StoryboardError where other segments of it were edited, or where a locked one has no place any more.
         """
-        segments = list(storyboard.segments)
-        if self.out.exists():
-            old = read_storyboard(self.out).segments
-            if not self.again:
-                self._refuse_edited(old)
-            late = [number for number, own in enumerate(old, 1) if own.locked and number > len(segments)]
-            if late:
-                have = counted(len(segments), "segment")
-                raise StoryboardError(
-                    f"segment {late[0]} of {self.out} is locked, but the new storyboard has {have}. "
-                    "Unlock it or ask for more --seconds."
-                )
-            segments = [old[i] if i < len(old) and old[i].locked else segment for i, segment in enumerate(segments)]
+        if not self.out.exists():
+            return {}
+        old = read_storyboard(self.out).segments
+        if not self.again:
+            self._refuse_edited(old)
+        late = [number for number, own in enumerate(old, 1) if own.locked and number > segments]
+        if late:
+            raise StoryboardError(
+                f"segment {late[0]} of {self.out} is locked, but the new storyboard has "
+                f"{counted(segments, 'segment')}. Unlock it or ask for more --seconds."
+            )
+        return {number: own for number, own in enumerate(old) if own.locked}
+
+    def merged(self, storyboard: Storyboard) -> Storyboard:
+        """The storyboard with the locked segments of the one that is there as they are; refuses as `locked` does."""
+        locked = self.locked(len(storyboard.segments))
+        segments = [locked.get(i, segment) for i, segment in enumerate(storyboard.segments)]
         return storyboard.model_copy(update={"segments": segments})
 
     def save_storyboard(self, source: str, storyboard: Storyboard) -> None:
@@ -157,6 +160,14 @@ def digest(data: Any) -> str:
 
 def _segment_digest(segment: StoryboardSegment) -> str:
     return digest([segment.text, segment.scene_start, segment.negative_text])
+
+
+def _raw(path: Path) -> Any:
+    """The JSON of a stage, of whatever form; None where it is damaged, which counts as edited."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _read(path: Path, kind: type[Stage]) -> Stage:
