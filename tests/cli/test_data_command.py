@@ -11,7 +11,9 @@ import av
 import numpy as np
 import pytest
 
+from storyreel.assets import DEMO_MODEL
 from storyreel.cli.main import main
+from storyreel.data.manifest import Account, ItemRecord, write_manifest
 
 
 def write_film(path, cuts=2, frames=100):
@@ -36,13 +38,16 @@ def films(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("step", ["build", "probe", "scenes", "segments"])
+STEPS = ["build", "probe", "scenes", "segments", "latents", "embeddings", "assemble", "check", "import", "export"]
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_help_of_a_step_has_an_example(step, capsys):
     assert main(["data", step, "--help"]) == 0
     text = capsys.readouterr().out
     assert f"usage: storyreel data {step}" in text
     assert f"Example: storyreel data {step}" in text
-    assert "--workers" in text
+    assert ("--workers" in text) == (step not in ("check", "import", "export"))
 
 
 def test_help_answers_within_half_a_second():
@@ -102,6 +107,15 @@ def test_edited_lists_take_the_place_of_the_detector(films, tmp_path, capsys):
         (["build", "{}/films", "{}/out", "--workers", "0"], "--workers is 0"),
         (["scenes", "{}/films", "{}/out"], "Run storyreel data probe to its end first"),
         (["segments", "{}/films", "{}/out"], "Run storyreel data scenes to its end first"),
+        (["latents", "{}/films", "{}/out"], "Run storyreel data segments to its end first"),
+        (["latents", "{}/films", "{}/out", "--model", "{}"], "holds no model_index.json"),
+        (["embeddings", "{}/films", "{}/out"], "Run storyreel data captions to its end first"),
+        (["embeddings", "{}/films", "{}/out", "--stages", "3", "10"], "length is 10 s"),
+        (["embeddings", "{}/films", "{}/out", "--mask", "some"], "mask is some"),
+        (["latents", "{}/films", "{}/out", "--dtype", "float16"], "dtype is float16"),
+        (["assemble", "{}/films", "{}/out", "--captions", "{}/films"], "Run storyreel data latents to its end first"),
+        (["assemble", "{}/films", "{}/out", "--captions", "{}/films", "--validation", "2"], "validation share is 2.0"),
+        (["check", "{}/films"], "Run storyreel data assemble to its end first"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, message, films, tmp_path, capsys):
@@ -109,6 +123,79 @@ def test_a_mistake_is_one_line(arguments, message, films, tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert message in lines[-1]
     assert lines[-1].startswith("storyreel: ")
+
+
+def write_captions(out):
+    """What `storyreel data captions` would leave in OUT/captions."""
+    records = []
+    for line in (out / "segments" / "rows.jsonl").read_text().splitlines():
+        row = {"id": json.loads(line)["id"], "text": "A cat sleeps.", "provenance": "a test"}
+        records.append(
+            ItemRecord(
+                id=row["id"],
+                fingerprint="",
+                made_from={},
+                rows=[row],
+                dropped=[],
+                accounts=[Account(unit="caption", seen=1, kept=1, dropped=0)],
+                artefacts=[],
+            )
+        )
+    common = {"config": {}, "versions": {}, "source": "../segments"}
+    write_manifest(out / "captions", step="captions", rows_unit="caption", records=records, **common)
+
+
+def test_texts_go_out_to_another_program_and_come_back(films, tmp_path, capsys):
+    out, other = tmp_path / "out", tmp_path / "other"
+    assert main(["data", "build", str(films), str(out), "--size", "64x48", "--workers", "1"]) == 0
+    write_captions(out)
+    assert main(["data", "export", str(out / "captions"), str(other), "--format", "ltx"]) == 0
+    assert "2 clips as ltx" in capsys.readouterr().err
+    again = tmp_path / "again"
+    assert main(["data", "build", str(other / "videos"), str(again), "--size", "64x48", "--workers", "1"]) == 0
+    arguments = ["data", "import", str(other), str(again / "segments"), str(again / "captions"), "--format", "ltx"]
+    assert main(arguments) == 0
+    assert "captions: 2 captions" in capsys.readouterr().out
+    texts = [json.loads(line)["text"] for line in (again / "captions" / "rows.jsonl").read_text().splitlines()]
+    assert texts == ["A cat sleeps."] * 2
+    assert main([*arguments[:-1], "vhs"]) == 1
+    assert "format is vhs" in capsys.readouterr().err
+
+
+def test_from_films_to_examples_in_one_line_and_step_by_step(films, tmp_path, capsys):
+    out, single = tmp_path / "out", tmp_path / "single"
+    line = ["data", "build", str(films), str(out), "--size", "64x48", "--workers", "1", "--device", "cpu"]
+    line += ["--model", str(DEMO_MODEL), "--stages", "3", "6", "9"]
+    assert main(line) == 0
+    printed = capsys.readouterr()
+    assert "latents: 2 segments" in printed.out
+    assert f"{out / 'captions'} is missing" in printed.out
+    assert "latents: 2 segments to make, about" in printed.err
+    write_captions(out)
+    assert main(line) == 0
+    printed = capsys.readouterr()
+    assert "embeddings: 2 texts" in printed.out  # two segments say the same; and the empty text
+    assert "assemble: 3 examples, 2 segments at 3 s, 2 segments at 6 s, 0 segments at 9 s of 2" in printed.out
+    assert "left out: 2 x segment at 9 s: left over" in printed.out
+    assert printed.out.splitlines()[-1] == "every example is good"
+    steps = [
+        ["latents", str(out / "segments"), str(single / "latents")],
+        ["embeddings", str(out / "captions"), str(single / "embeddings"), "--stages", "3", "6", "9"],
+        ["assemble", str(single / "latents"), str(single / "assembled"), "--captions", str(out / "captions")]
+        + ["--embeddings", str(single / "embeddings"), "--stages", "3", "6", "9"],
+    ]
+    for step in steps:
+        assert main(["data", *step, "--workers", "1", *(["--device", "cpu"] if step[0] != "assemble" else [])]) == 0
+    for name in ("latents", "embeddings", "assembled"):
+        manifests = [json.loads((folder / name / "manifest.json").read_text())["content"] for folder in (out, single)]
+        assert manifests[0] == manifests[1]
+    capsys.readouterr()
+    assert main(["data", "check", str(single / "assembled"), "--json", "--batch", "4"]) == 0
+    assert json.loads(capsys.readouterr().out)["left_out"]["example at 3 s: fewer than a batch of 4"] == 2
+    (shard,) = (single / "assembled" / "shards" / "train" / "06s").glob("*.tar")
+    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 3])
+    assert main(["data", "check", str(single / "assembled")]) == 1
+    assert "finding" in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups to signal")

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg, subcommand
 
+from storyreel.cli import data_examples
 from storyreel.cli.annotate import Annotate, run_annotate
 from storyreel.cli.captions import Captions, run_captions
+from storyreel.cli.data_examples import Assemble, CheckExamples, Device, Embeddings, Export, Import, Latents, Stages
 from storyreel.cli.machine import check_workers
 from storyreel.errors import DataError
 from storyreel.wording import counted
 
 if TYPE_CHECKING:
+    from storyreel.data.check import Report
     from storyreel.data.manifest import Manifest
 
 Workers = Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one a core)")]
@@ -24,9 +27,11 @@ Edited = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default:
 
 @dataclass(frozen=True)
 class Build:
-    """All steps that follow: films to segments. Run again, it goes on where it stopped, or does what has changed.
+    """All steps that follow: films to segments, with a model to examples. Run again, it does what is missing.
 
-    Example: storyreel data build films dataset --size 720x480
+    Without captions in OUT/captions it ends after the latents.
+
+    Example: storyreel data build films dataset --size 192x128
     """
 
     films: Annotated[Positional[Path], arg(metavar="FILMS")]
@@ -39,6 +44,14 @@ class Build:
     """H.264 quality of the segments: 0 lossless, 18 hardly to be told from the source."""
     edited: Edited = None
     """Folder of edited lists of shots (ID.csv, ID.edl, ID.otio), used instead of looking at those films."""
+    model: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none, up to segments)")] = None
+    """Model folder to make latents, embeddings and examples for."""
+    stages: Stages = data_examples.STAGES
+    """Lengths of the examples in seconds."""
+    device: Device = "auto"
+    """Where to encode: auto, cpu, cuda, cuda:1."""
+    dtype: data_examples.DType = "auto"
+    """In which to encode: float32, bfloat16, or auto (bfloat16 on a GPU)."""
     workers: Workers = None
     """Processes."""
 
@@ -96,7 +109,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class Data:
-    """Make a data set of films: segments of 3 s with the scenes they are of.
+    """Make a data set of films: segments of 3 s with the scenes they are of, and examples to train a model on.
 
     Every step keeps what is done, lists what it dropped and why, and can be killed and run again.
 
@@ -109,19 +122,29 @@ class Data:
         | Annotated[Scenes, subcommand("scenes")]
         | Annotated[Segments, subcommand("segments")]
         | Annotated[Captions, subcommand("captions")]
-        | Annotated[Annotate, subcommand("annotate")],
+        | Annotated[Annotate, subcommand("annotate")]
+        | Annotated[Latents, subcommand("latents")]
+        | Annotated[Embeddings, subcommand("embeddings")]
+        | Annotated[Assemble, subcommand("assemble")]
+        | Annotated[CheckExamples, subcommand("check")]
+        | Annotated[Import, subcommand("import")]
+        | Annotated[Export, subcommand("export")],
         arg(name=""),
     ] = field()
 
 
 def run(options: Data) -> int:
-    """Runs the step with progress on standard error; a line a step on standard output says what was kept."""
+    """Runs the step with progress on standard error; a line a step on standard output says what was kept.
+
+    The exit status is 1 where `check` finds anything.
+    """
     from storyreel.cli.progress import Counter, open_progress
 
     if isinstance(options.step, Annotate):
         return run_annotate(options.step)
-    check_workers(getattr(options.step, "workers", None))
-    _check_output(options.step.out)
+    if not isinstance(options.step, CheckExamples):
+        check_workers(getattr(options.step, "workers", None))
+        _check_output(options.step.out)
     with open_progress() as progress:
         progress.stage("load the libraries")
 
@@ -137,11 +160,22 @@ def run(options: Data) -> int:
 
             return on_item
 
-        manifests = _RUNS[type(options.step)](options.step, on_step)
+        if isinstance(options.step, CheckExamples):
+            report, manifests = data_examples.check(options.step, on_step), {}
+        elif isinstance(options.step, Build):
+            manifests, report = _build(options.step, on_step, progress.note)
+        elif type(options.step) in _NOTED_RUNS:
+            report, manifests = None, _NOTED_RUNS[type(options.step)](options.step, on_step, progress.note)
+        else:
+            report, manifests = None, _RUNS[type(options.step)](options.step, on_step)
     for name, manifest in manifests.items():
         print(_line(name, manifest))
-    print(f"{options.step.out}: what was dropped, and why, is in dropped.jsonl of each step")
-    return 0
+    if manifests and not isinstance(options.step, CheckExamples):
+        print(f"{options.step.out}: what was dropped, and why, is in dropped.jsonl of each step")
+    if isinstance(options.step, Build) and options.step.model and report is None:
+        captions = options.step.out / "captions"
+        print(f"{captions} is missing: embeddings and examples need it. Write captions there; the same line goes on.")
+    return 0 if report is None else data_examples.print_report(report, getattr(options.step, "json", False))
 
 
 def _check_output(out: Path) -> None:
@@ -151,19 +185,47 @@ def _check_output(out: Path) -> None:
 
 def _line(name: str, manifest: Manifest) -> str:
     counts = (
-        f"{counted(own.kept, own.unit)} of {own.seen}" if own.dropped else counted(own.kept, own.unit)
+        f"{_units(own.kept, own.unit)} of {own.seen}" if own.dropped else _units(own.kept, own.unit)
         for own in manifest.accounts
     )
     return f"{name}: {', '.join(counts)}"
 
 
-def _build(options: Build, on_step: Callable[[str], Any]) -> dict[str, Manifest]:
+def _units(number: int, unit: str) -> str:
+    """ "2 films", "2 segments at 9 s"."""
+    noun, *more = unit.split(" ", 1)
+    return " ".join([counted(number, noun), *more])
+
+
+def _build(
+    options: Build, on_step: Callable[[str], Any], note: Callable[[str], None]
+) -> tuple[dict[str, Manifest], Report | None]:
     from storyreel.data import build
 
     config = build.BuildConfig(segments=_segments_config(options))
-    return build.run(
+    manifests = build.run(
         options.films, options.out, config, edited=options.edited, workers=options.workers, on_step=on_step
     )
+    if options.model is None:
+        return manifests, None
+    from storyreel.data import build_examples
+
+    made, report = build_examples.run(
+        options.out,
+        _examples_config(options),
+        model=data_examples.model_folder(options.model),
+        on_step=on_step,
+        on_estimate=lambda own: note(str(own)),
+        **data_examples.at_work(options),
+    )
+    return manifests | made, report
+
+
+def _examples_config(options: Build) -> Any:
+    from storyreel.data.build_examples import BuildExamplesConfig
+    from storyreel.data.examples import ExamplesConfig
+
+    return BuildExamplesConfig(dtype=data_examples.dtype_of(options), examples=ExamplesConfig(stages=options.stages))
 
 
 def _probe(options: Probe, on_step: Callable[[str], Any]) -> dict[str, Manifest]:
@@ -209,9 +271,16 @@ def _segments_config(options: Build | Segments) -> Any:
 
 
 _RUNS: dict[type, Callable[[Any, Callable[[str], Any]], dict[str, Manifest]]] = {
-    Build: _build,
     Probe: _probe,
     Scenes: _scenes,
     Segments: _segments,
     Captions: run_captions,
+}
+
+_NOTED_RUNS: dict[type, Callable[[Any, Callable[[str], Any], Callable[[str], None]], dict[str, Manifest]]] = {
+    Latents: data_examples.latents,
+    Embeddings: data_examples.embeddings,
+    Assemble: data_examples.assemble,
+    Import: data_examples.bring_in,
+    Export: data_examples.export,
 }

@@ -1,4 +1,4 @@
-"""All steps of the data pipeline, one after the other, each in a folder of its own."""
+"""Films to segments: the steps that need no model, one after the other, each in a folder of its own."""
 
 from __future__ import annotations
 

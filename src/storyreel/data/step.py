@@ -191,7 +191,7 @@ def _remove_strangers(output: Path, items: set[str]) -> None:
 
 def each(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int | None = None) -> Iterator[Any]:
     """`function` of each task as it is finished, on `workers` processes. When one fails, no other begins."""
-    count = min(workers or _cores(), len(tasks))
+    count = min(workers or cores(), len(tasks))
     if count <= 1:
         yield from map(function, tasks)
         return
@@ -210,7 +210,8 @@ def each(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int | No
             raise
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

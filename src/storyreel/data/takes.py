@@ -122,6 +122,12 @@ def _stream(container: OutputContainer, width: int, height: int, crf: int) -> Vi
 
 def read_take(path: Path, first: int, last: int) -> Iterator[np.ndarray]:
     """Frames `first` to `last`, both included, of a take, uint8 `[height, width, 3]` RGB; decodes from a key frame."""
+    for frame in take_frames(path, first, last):
+        yield frame.to_ndarray(format="rgb24")
+
+
+def take_frames(path: Path, first: int, last: int) -> Iterator[VideoFrame]:
+    """`read_take`'s frames as they were coded."""
     with Decoder(path) as decoder:
         time_base = decoder.stream.time_base or Fraction(1, FRAMES_PER_SECOND)
         if first:
@@ -132,4 +138,4 @@ def read_take(path: Path, first: int, last: int) -> Iterator[np.ndarray]:
             if number > last:
                 return
             if number >= first:
-                yield frame.to_ndarray(format="rgb24")
+                yield frame

@@ -11,7 +11,8 @@ Shapes: B batch, C latent channels, F latent frames, N video frames = 4 (F - 1) 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -98,6 +99,25 @@ def encode(vae: AutoencoderKLCogVideoX, pixels: Tensor) -> tuple[Tensor, Tensor]
     return (mean - shift) * scale, logvar + 2 * scale.log()
 
 
+@torch.no_grad()
+def encode_stream(vae: AutoencoderKLCogVideoX, frames: Iterable[Tensor], count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """`encode` of `count` frames that come one by one, each `[B, 3, height, width]` in -1 to 1, in chunks.
+
+    The pairs (mean, logvar) `[B, C, n, H, W]` together equal `encode` of all frames bit by bit; no more than a chunk of
+    frames is held. ValueError where there are fewer than `count`.
+    """
+    shift, scale = normalisation(vae)
+    waiting = iter(frames)
+    cache = None
+    for chunk in _chunks(count, vae.num_sample_frames_batch_size):
+        own = list(itertools.islice(waiting, chunk.stop - chunk.start))
+        if len(own) < chunk.stop - chunk.start:
+            raise ValueError(f"{chunk.start + len(own)} frames came, but {count} were promised")
+        z, cache = vae.encoder(torch.stack(own, dim=2).to(vae.device, vae.dtype), conv_cache=cache)
+        mean, logvar = _moments(vae, z)
+        yield (mean - shift) * scale, logvar + 2 * scale.log()
+
+
 def posterior(vae: AutoencoderKLCogVideoX, pixels: Tensor, *, at_once: bool = False) -> tuple[Tensor, Tensor]:
     """Mean and log-variance of the VAE's own, unscaled latents, `[B, C, F, H, W]`; with gradients, for training.
 
@@ -107,16 +127,13 @@ def posterior(vae: AutoencoderKLCogVideoX, pixels: Tensor, *, at_once: bool = Fa
     size = vae.num_sample_frames_batch_size
     chunks = _chunks(pixels.shape[2], size)
     if at_once and _is_prepared(vae) and size % vae.config["temporal_compression_ratio"] == 0:
-        moments = _after(vae.quant_conv, encode_chunks(vae.encoder, pixels, _lengths(chunks)))
-    else:
-        cache, parts = None, []
-        for frames in chunks:
-            z, cache = vae.encoder(pixels[:, :, frames], conv_cache=cache)
-            parts.append(_after(vae.quant_conv, z))
-        moments = torch.cat(parts, dim=2)
-    mean, logvar = moments.chunk(2, dim=1)
-    # diffusers keeps the log-variance of a posterior within these bounds
-    return mean, logvar.clamp(-30.0, 20.0)
+        return _moments(vae, encode_chunks(vae.encoder, pixels, _lengths(chunks)))
+    cache, parts = None, []
+    for frames in chunks:
+        z, cache = vae.encoder(pixels[:, :, frames], conv_cache=cache)
+        parts.append(_moments(vae, z))
+    mean, logvar = zip(*parts, strict=True)
+    return torch.cat(mean, dim=2), torch.cat(logvar, dim=2)
 
 
 def decode_whole(vae: AutoencoderKLCogVideoX, latents: Tensor, *, at_once: bool = False) -> Tensor:
@@ -157,6 +174,13 @@ def _decode_chunk(
     vae: AutoencoderKLCogVideoX, z: Tensor, cache: dict[str, Tensor] | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     return vae.decoder(_after(vae.post_quant_conv, z), conv_cache=cache)
+
+
+def _moments(vae: AutoencoderKLCogVideoX, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance that the encoder's output stands for, frame by frame."""
+    mean, logvar = _after(vae.quant_conv, z).chunk(2, dim=1)
+    # diffusers keeps the log-variance of a posterior within these bounds
+    return mean, logvar.clamp(-30.0, 20.0)
 
 
 def _after(layer: nn.Module | None, x: Tensor) -> Tensor:

@@ -80,9 +80,18 @@ class Storyboard(BaseModel):
         return self.model_copy(update={"segments": self.segments[:segments]})
 
     def _marked(self, number: int, text: str) -> str:
-        start = f"{START_SCENE} " if self.starts_scene(number) else ""
-        end = f" {END_SCENE}" if self.ends_scene(number) else ""
-        return f"{start}{text}{end}"
+        return marked_text(text, starts_scene=self.starts_scene(number), ends_scene=self.ends_scene(number))
+
+
+def marked_text(text: str, *, starts_scene: bool, ends_scene: bool) -> str:
+    """A segment's text as the model reads it.
+
+    >>> marked_text("A cat sleeps.", starts_scene=True, ends_scene=False)
+    '<start_scene> A cat sleeps.'
+    """
+    start = f"{START_SCENE} " if starts_scene else ""
+    end = f" {END_SCENE}" if ends_scene else ""
+    return f"{start}{text}{end}"
 
 
 def json_schema() -> dict[str, object]:
