@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ for _ in range(12):
             build_examples.run(out, config, model=model, workers=1)
         finally:
             os._exit(0)
-    time.sleep(chance.uniform(0.02, 0.5) * seconds)
+    time.sleep(chance.uniform(0.02, 0.25) * seconds)
     os.kill(child, signal.SIGKILL)
     killed += os.waitpid(child, 0)[1] == signal.SIGKILL
 print(killed, (out / "assembled" / MANIFEST).exists())
@@ -56,19 +57,26 @@ def copied(captioned, folder):
 
 
 @pytest.fixture(scope="module")
-def unbroken(captioned, model, tmp_path_factory):
+def unbroken_and_seconds(captioned, model, tmp_path_factory):
     out = copied(captioned, tmp_path_factory.mktemp("unbroken"))
+    start = time.monotonic()
     made, report = build_examples.run(out, CONFIG, model=model, workers=1)
     assert set(made) == {"latents", "embeddings", "assemble"}
     assert report is not None
     assert report.is_good
-    return out
+    return out, time.monotonic() - start
+
+
+@pytest.fixture(scope="module")
+def unbroken(unbroken_and_seconds):
+    return unbroken_and_seconds[0]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_killed_again_and_again(captioned, model, unbroken, tmp_path):
+def test_killed_again_and_again(captioned, model, unbroken_and_seconds, tmp_path):
+    unbroken, seconds = unbroken_and_seconds
     out = copied(captioned, tmp_path / "out")
-    command = [sys.executable, "-c", SCRIPT, str(out), str(model), "3"]
+    command = [sys.executable, "-c", SCRIPT, str(out), str(model), str(seconds)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert finished.returncode == 0, finished.stderr
     assert int(finished.stdout.split()[0]) >= 2, finished.stdout

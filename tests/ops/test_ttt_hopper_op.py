@@ -228,7 +228,8 @@ def test_the_same_bits_every_time_and_under_torch_compile_on_the_host(host, name
 
 
 @pytest.mark.parametrize("every", [0, 1, 3])
-def test_shapes_and_dtypes_without_data(every):
+def test_shapes_and_dtypes_without_data(every, monkeypatch):
+    monkeypatch.setattr(op, "backward_trouble", lambda: "")  # nothing is run
     with FakeTensorMode() as mode:
         case = Case(5 * 64 + 1, batch=2, heads=3, every=every)
         tensors = {name: mode.from_tensor(x) for name, x in draw(case).items()}

@@ -23,7 +23,7 @@ STAGES = (3, 9, 18, 30, 63)
 
 @dataclass(frozen=True)
 class Latents:
-    """Encode the segments with a model's autoencoder, once for all examples: mean and log-variance.
+    """Step 5: encode the segments with a model's autoencoder, once for all examples: mean and log-variance.
 
     Example: storyreel data latents dataset/segments dataset/latents --model cogvideox
     """
@@ -44,7 +44,7 @@ class Latents:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Encode each caption with its scene marks by a model's text encoder, every distinct text once.
+    """Step 6: encode each caption with its scene marks by a model's text encoder, every distinct text once.
 
     Example: storyreel data embeddings dataset/captions dataset/embeddings --model cogvideox
     """
@@ -69,7 +69,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class Assemble:
-    """Join segments that follow each other into examples of each stage, with latents and texts, in tar shards.
+    """Step 7: join segments that follow each other into examples of each stage, with latents and texts, in tar shards.
 
     Example: storyreel data assemble dataset/latents dataset/assembled --captions dataset/captions
     """
@@ -98,7 +98,7 @@ class Assemble:
 
 @dataclass(frozen=True)
 class CheckExamples:
-    """Prove every example against a model's layout, say what a trainer would leave out, and print statistics.
+    """Step 8: prove every example against a model's layout, say what a trainer would leave out, and print statistics.
 
     The exit status is 1 where anything is wrong.
 

@@ -8,19 +8,19 @@ namespace far {
 
 inline device::Block& block_of(uint32_t address) { return device::cluster->blocks[(address >> device::RANK) - 1]; }
 inline uint32_t place_of(uint32_t address) { return address & ((1u << device::RANK) - 1); }
-inline std::vector<std::function<void()>>& stores(device::Block* there) {
-  return device::cluster->stores[{device::self().block, device::self().thread / 32}][there];
+inline std::vector<std::function<void()>>& far_stores(device::Block* there) {
+  return device::cluster->far_stores[{device::self().block, device::self().thread / 32}][there];
 }
 
 inline void store_chunk(uint32_t to, const uint32_t (&x)[4]) {
   const uint4 chunk{x[0], x[1], x[2], x[3]};
   device::Block* there = &block_of(to);
-  stores(there).push_back([=] { std::memcpy(device::at(*there, place_of(to), 16), &chunk, 16); });
+  far_stores(there).push_back([=] { std::memcpy(device::at(*there, place_of(to), 16), &chunk, 16); });
 }
 
 inline void arrive(uint32_t barrier) {
   device::Block* there = &block_of(barrier);
-  auto& sent = stores(there);
+  auto& sent = far_stores(there);
   device::deliver([=, stored = sent] {
     for (const auto& store : stored) store();
     device::arrive(device::barrier(*there, place_of(barrier)), 0);
