@@ -155,6 +155,8 @@ def _shape_problems(row: ExampleRow, layout: TokenLayout, sizes: ModelSizes) -> 
         ("texts", len(row.texts)),
         ("marks", len(row.starts)),
         ("marks", len(row.ends)),
+        *((("counts of tokens", len(row.tokens)),) if row.tokens is not None else ()),
+        *((("texts with states", len(row.states)),) if row.states is not None else ()),
     ):
         if count != layout.segments:
             yield f"it has {count} {name}, but {row.seconds} s are {layout.segments} segments of {SEGMENT_SECONDS} s"
@@ -167,6 +169,7 @@ def _shape_problems(row: ExampleRow, layout: TokenLayout, sizes: ModelSizes) -> 
 
 
 def _text_problems(row: ExampleRow, layout: TokenLayout) -> Iterator[str]:
+    """Of as many texts as have all else; that one is missing somewhere is told by `_shape_problems`."""
     for number, (text, starts, ends) in enumerate(zip(row.texts, row.starts, row.ends, strict=False), start=1):
         bare = text.removeprefix(f"{START_SCENE} ").removesuffix(f" {END_SCENE}")
         if not bare.strip():
@@ -176,8 +179,8 @@ def _text_problems(row: ExampleRow, layout: TokenLayout) -> Iterator[str]:
     for number, (ends, starts) in enumerate(zip(row.ends, row.starts[1:], strict=False), start=1):
         if ends != starts:
             yield f"text {number} {'ends' if ends else 'does not end'} a scene, but the next one does not agree"
-    if row.tokens is not None and max(row.tokens) > layout.text_tokens:
-        yield f"a text has {max(row.tokens)} tokens, but at {row.seconds} s at most {layout.text_tokens} fit"
+    if (most := max(row.tokens or (0,))) > layout.text_tokens:
+        yield f"a text has {most} tokens, but at {row.seconds} s at most {layout.text_tokens} fit"
     for own, text in zip(row.states or (), row.texts, strict=False):
         if own.id not in (text_key(text, None), text_key(text, layout.text_tokens)):
             yield "states are of another text, or of another length, than this model's layout has at this stage"
