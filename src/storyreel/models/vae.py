@@ -152,6 +152,30 @@ def decode_whole(vae: AutoencoderKLCogVideoX, latents: Tensor, *, at_once: bool 
     return torch.cat(parts, dim=2)
 
 
+def decode_part(vae: AutoencoderKLCogVideoX, latents: Tensor, chunks: range) -> tuple[Tensor, slice]:
+    """Pixels of some chunks of the VAE's own, unscaled latents, and which frames of the video they are.
+
+    Equal to those frames of `decode_whole`. Gradients flow through these chunks alone: the ones before are decoded for
+    what the decoder looks back on, the ones behind not at all. IndexError for chunks that there are not.
+    """
+    slices = _chunks(latents.shape[2], vae.num_latent_frames_batch_size)
+    cache, parts, before = None, [], 0
+    for number in range(chunks.stop):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and number in chunks):
+            pixels, cache = _decode_chunk(vae, latents[:, :, slices[number]], cache)
+        if number in chunks:
+            parts.append(pixels)
+        else:
+            before += pixels.shape[2]
+    made = torch.cat(parts, dim=2)
+    return made, slice(before, before + made.shape[2])
+
+
+def count_chunks(vae: AutoencoderKLCogVideoX, latent_frames: int) -> int:
+    """How many chunks so many frames of latents are decoded in."""
+    return len(_chunks(latent_frames, vae.num_latent_frames_batch_size))
+
+
 def normalisation(vae: AutoencoderKLCogVideoX) -> tuple[Tensor, Tensor]:
     """(shift, scale), each `[1, C or 1, 1, 1, 1]`: scaled latents are (own latents - shift) * scale."""
     config = vae.config

@@ -17,6 +17,7 @@ Config = TypeVar("Config")
 RECIPES: dict[str, Callable[[], Run]] = {
     "demo": demo.plan,
     "demo-more": demo.more,
+    "demo-decoder": demo.decoder,
     "demo-clips-3s": demo.clips_3s,
     "demo-clips-9s": demo.clips_9s,
     "demo-vae-parts": demo.vae_parts,

@@ -48,6 +48,9 @@ class VAERun:
     `latent_noise` is the most noise that latents get before they are decoded, in standard deviations of their channel:
     half of the windows have none, the others any share of it. A decoder that has seen it draws what a diffusion model
     makes, whose latents are never quite right.
+
+    `taught_chunks` is for processors: gradients come from so many chunks (8 frames each) of a window, drawn anew for
+    each step; those before only give what the decoder looks back on. None, and a GPU, take all of a window.
     """
 
     name: str
@@ -64,6 +67,7 @@ class VAERun:
     init: str | None = None
     rows_at_once: int | None = None
     latent_noise: float = 0.0
+    taught_chunks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class ProbeRun:
 
 @dataclass(frozen=True)
 class PackRun:
-    """Put the parts together that are to be shipped: a model folder and the probe, or "bundled-probe", ours."""
+    """Put the parts together that are to be shipped: a model folder, or "bundled", and the probe, or "bundled-probe"."""
 
     name: str
     model_folder: str

@@ -22,7 +22,7 @@ FITTED_CLIPS = 24
 
 def pack(run: PackRun, root: Path) -> None:
     """Writes ROOT/NAME/model (with the last decoder, a latent-to-RGB map and sampling defaults) and ROOT/NAME/probe."""
-    folder = root / run.model_folder
+    folder = earlier_folder(root, run.model_folder)
     info = ModelInfo.read(folder)
     pipeline = load_pipeline(folder, device="cpu", dtype=torch.float32)
     pipeline.vae = load_vae(root / run.vae_folder)
