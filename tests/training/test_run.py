@@ -14,7 +14,7 @@ from storyreel.data.toon_clips import draw_clip
 from storyreel.errors import StoryboardError, TrainingError, WeightsError
 from storyreel.evaluation.judge import judge
 from storyreel.evaluation.probe import load_probe
-from storyreel.models.vae import decode_stream, encode, set_normalisation
+from storyreel.models.vae import decode_stream, encode, load_vae, set_normalisation
 from storyreel.sampling.model_folder import ModelInfo
 from storyreel.sampling.pipeline import load_pipeline
 from storyreel.training.config import (
@@ -203,6 +203,25 @@ def test_latents_are_normalised_and_decoding_undoes_it(root):
     sample_spread = torch.tensor(vae.config.latents_std, dtype=torch.float64)[None, :, None, None, None]
     torch.testing.assert_close((log_variance / 2).exp() * sample_spread, own.std)
     torch.testing.assert_close(torch.cat(list(decode_stream(vae, mean)), dim=2), vae.decode(own.mean).sample)
+
+
+def test_a_decoder_alone_learns_on_and_latents_stay(root, tmp_path):
+    for name in ("clips", "vae", "3s"):
+        (tmp_path / name).symlink_to(root / name)
+    more = VAERun(
+        "more", ("clips",), VAE, OPTIMISER, 2, batch=1, frames=17, init="vae/vae", decoder_only=True, taught_chunks=1
+    )
+    run(more, tmp_path, device="cpu", workers=0)
+    old, new = (load_vae(tmp_path / name / "vae") for name in ("vae", "more"))
+    learned = {name for name, value in new.state_dict().items() if not torch.equal(value, old.state_dict()[name])}
+    assert learned
+    assert all(name.startswith("decoder.") for name in learned)
+    assert new.config["latents_std"] == old.config["latents_std"]
+    pack = PackRun("packed", "3s/model", "more/vae", "bundled-probe", "clips", {"steps": 2})
+    run(pack, tmp_path, device="cpu", workers=0)
+    packed = load_pipeline(tmp_path / "packed" / "model", device="cpu")
+    for name, value in new.state_dict().items():
+        torch.testing.assert_close(packed.vae.state_dict()[name].float(), value, rtol=1e-2, atol=1e-6)
 
 
 def test_a_plan_runs_everything_once(tmp_path):

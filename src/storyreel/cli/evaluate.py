@@ -62,6 +62,8 @@ class Evaluate:
     """Processes that draw."""
     out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output alone)")] = None
     """JSON file for the figures."""
+    keep: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")] = None
+    """Folder that keeps what is generated: the same command goes on from there after Ctrl-C."""
     sheets: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")] = None
     """Folder for contact sheets, drawn above generated."""
 
@@ -125,6 +127,7 @@ def _judge(options: Evaluate, progress: Progress) -> Judgement:
         batch=options.batch,
         seed=options.seed,
         workers=options.workers or cores(),
+        keep=options.keep,
         sheets=options.sheets,
         on_batch=counter,
     )
@@ -152,12 +155,13 @@ def _check(options: Evaluate) -> None:
 
 
 def _check_places(options: Evaluate) -> None:
-    out, sheets, probe = options.out, options.sheets, options.probe or DEMO_PROBE
+    out, probe = options.out, options.probe or DEMO_PROBE
     if not (probe / "config.json").is_file():
         raise WeightsError(f"{probe} holds no probe (no config.json). storyreel train demo-probe makes one.")
     if out is not None and out.is_dir():
         raise OutputError(f"--out {out} is a folder. Give the name of a file in it: {out / 'evaluation.json'}.")
     if out is not None and not out.parent.is_dir():
         raise OutputError(f"--out is {out}, but there is no folder {out.parent}. Make it first.")
-    if sheets is not None and sheets.exists() and not sheets.is_dir():
-        raise OutputError(f"--sheets {sheets} is a file, but sheets need a folder. Choose another name.")
+    for name, folder in (("--sheets", options.sheets), ("--keep", options.keep)):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise OutputError(f"{name} {folder} is a file, but it must be a folder. Choose another name.")

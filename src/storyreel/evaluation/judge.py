@@ -25,6 +25,7 @@ from storyreel.evaluation.probe import Probe, read_segments
 from storyreel.models.vae import decode_stream, encode
 from storyreel.sampling.batch import sample_latents
 from storyreel.sampling.contact_sheet import save_contact_sheet, to_uint8
+from storyreel.sampling.kept_latents import sample_or_load
 from storyreel.sampling.pipeline import StoryreelPipeline
 from storyreel.sampling.schedulers import SolverName
 
@@ -100,11 +101,13 @@ def judge(
     batch: int = 16,
     seed: int = 0,
     workers: int = 1,
+    keep: Path | None = None,
     sheets: Path | None = None,
     on_batch: Callable[[int], None] = lambda done: None,
 ) -> Judgement:
     """Draws the clips of `config`, rebuilds them, generates their texts anew, and reads all three.
 
+    keep: a folder for generated latents, from which a call that was stopped goes on, and which another decoder can use.
     sheets: a folder for contact sheets, drawn above generated, a sheet a batch. on_batch hears how many are done.
     """
     clips = _draw(config, workers)
@@ -114,7 +117,7 @@ def judge(
         group = clips[start : start + batch]
         rebuilt = [_rebuild(pipeline, clip) for clip in group]
         errors += [squared_errors(made, clip.frames) for made, clip in zip(rebuilt, group, strict=True)]
-        latents = sample_latents(
+        latents = (sample_latents if keep is None else partial(sample_or_load, folder=keep))(
             pipeline,
             [clip.texts for clip in group],
             steps=steps,

@@ -131,7 +131,7 @@ class ProbeRun:
 
 @dataclass(frozen=True)
 class PackRun:
-    """Put the parts together that are to be shipped: a model folder and the probe ("bundled", "bundled-probe": ours)."""
+    """Put the parts together that are to be shipped: model and probe; "bundled" and "bundled-probe" are ours."""
 
     name: str
     model_folder: str

@@ -170,6 +170,7 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
     torch.manual_seed(run.seed)
     dtype = training_dtype(device)
     vae = build_vae(run, root)
+    untrained = {name: weight.clone() for name, weight in vae.encoder.named_parameters()} if run.decoder_only else {}
     nn.Module.to(vae, device, dtype)
     if device.type == "cuda":
         prepare_for_gpu(vae)
@@ -217,6 +218,9 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
         return
     vae.float()
     optimiser.use_average()
+    with torch.no_grad():
+        for name, weight in untrained.items():
+            vae.encoder.get_parameter(name).copy_(weight)
     if not run.decoder_only:
         with torch.no_grad():
             seen = [
