@@ -1,6 +1,9 @@
 """Super-resolution with a real architecture of spandrel at a tiny size, its weights random or chosen."""
 
 import importlib.util
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -208,6 +211,51 @@ def test_models_that_cannot_serve(tmp_path):
             save_file({key: own.contiguous() for key, own in content.items()}, path)
         with pytest.raises(WeightsError, match=message):
             model_at_work(str(path), "", "cpu", "float32")
+
+
+# Forks what it kills, so that the libraries are imported once.
+SCRIPT = """
+import os, random, signal, sys, time, warnings
+from pathlib import Path
+import spandrel, torch
+from storyreel.data import upscale
+
+torch.set_num_threads(1)
+warnings.filterwarnings("ignore", message=".*fork.*")
+out, weights, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+chance, killed = random.Random(0), 0
+for _ in range(8):
+    child = os.fork()
+    if not child:
+        try:
+            config = upscale.UpscaleConfig(width=96, height=72)
+            upscale.run(out / "scenes", out / "upscale", config, model=weights, workers=1)
+        finally:
+            os._exit(0)
+    time.sleep(chance.uniform(0.02, 0.3) * seconds)
+    os.kill(child, signal.SIGKILL)
+    killed += os.waitpid(child, 0)[1] == signal.SIGKILL
+print(killed)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_killed_again_and_again(tmp_path, film_writer, squares, weights):
+    film = film_writer(tmp_path / "a.mp4", [own for seed in (1, 2, 3) for own in squares(80, seed=seed)])
+    start = time.monotonic()
+    enlarged(prepared(film, tmp_path / "unbroken"), weights)
+    seconds = time.monotonic() - start
+    out = prepared(film, tmp_path / "killed")
+    command = [sys.executable, "-c", SCRIPT, str(out), str(weights), str(seconds)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert finished.returncode == 0, finished.stderr
+    assert int(finished.stdout) >= 2
+    assert len(enlarged(out, weights)) == 3
+    files = [
+        {path.relative_to(own): path.read_bytes() for path in (own / "upscale").rglob("*") if path.is_file()}
+        for own in (out, tmp_path / "unbroken")
+    ]
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize("change", [{"tile": 8}, {"margin": -1}, {"dtype": "float8"}])
