@@ -41,7 +41,7 @@ def run(
     """
     folders = {name: output / name for name in ("segments", "captions", "latents", "embeddings", "assembled")}
     shared: dict[str, Any] = {"model": model, "workers": workers, "run_each": run_each, "on_estimate": on_estimate}
-    encode = shared | {"device": device}
+    encode: dict[str, Any] = shared | {"device": device}
     made = {
         "latents": latents.run(
             folders["segments"],

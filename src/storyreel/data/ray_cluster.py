@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,6 +17,7 @@ from storyreel.data.step import Each
 from storyreel.errors import DataError, StoryreelError
 
 LOCAL = "local"
+ANSWER_SECONDS = 10
 
 
 def connect(address: str, cores: int | None = None) -> None:
@@ -32,15 +35,25 @@ def connect(address: str, cores: int | None = None) -> None:
         if address == LOCAL:
             ray.init(address=LOCAL, num_cpus=cores, **quiet)
         else:
+            _check_answers(address)
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
         raise DataError(
-            f"there is no Ray cluster at {address}: {reason} Give the address that ray start printed, or local."
+            f"there is no Ray cluster at {address}: {reason}. Give the address that ray start printed, or local."
         ) from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+
+
+def _check_answers(address: str) -> None:
+    """OSError where nothing listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        with socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=ANSWER_SECONDS):
+            pass
 
 
 def each_on_ray(gpus: int = 0) -> Each:
@@ -54,17 +67,20 @@ def each_on_ray(gpus: int = 0) -> Each:
     def each(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int | None) -> Iterator[Any]:
         if not tasks:
             return
-        rows = [{"task": task} for task in tasks]
+        # Ray declares functions of a row alone, and hands on what fn_args adds.
+        told: Any = _told
+        rows = [{"task": pickle.dumps(task)} for task in tasks]
         needs: dict[str, Any] = {"num_gpus": gpus} if gpus else {"num_cpus": 1}
         if workers:
             needs["compute"] = ray.data.TaskPoolStrategy(size=workers)
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            _told, fn_args=(function, os.getcwd()), **needs
+            told, fn_args=(function, os.getcwd()), **needs
         )
         for row in done.iter_rows():
-            if isinstance(row["result"], StoryreelError):
-                raise row["result"]
-            yield row["result"]
+            result = pickle.loads(row["result"])
+            if isinstance(result, StoryreelError):
+                raise result
+            yield result
 
     return each
 
@@ -75,6 +91,8 @@ def _told(row: dict[str, Any], function: Callable[[Any], Any], folder: str) -> d
     with suppress(OSError):
         os.chdir(folder)
     try:
-        return {"result": function(row["task"])}
+        result = function(pickle.loads(row["task"]))
     except StoryreelError as error:
-        return {"result": error}
+        result = error
+    # Ray's tables hold bytes, and tell of anything else.
+    return {"result": pickle.dumps(result)}

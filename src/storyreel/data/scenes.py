@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from av.video.frame import VideoFrame
 
@@ -145,7 +146,10 @@ def borders_in(
 ) -> tuple[Looks, list[Border]]:
     """What a film's views look like (all of them, BGR, in order, `rate` a second), and its borders."""
     borders = config.borders
-    thresholds = {"adaptive_threshold": borders.adaptive_threshold, "least_change": borders.least_change}
+    thresholds: dict[str, Any] = {
+        "adaptive_threshold": borders.adaptive_threshold,
+        "least_change": borders.least_change,
+    }
     if config.detector == "adaptive":
         looks = look_at(views, rate, **thresholds)
         return looks, find_borders(looks.thumbs, looks.candidates, float(rate), borders)
