@@ -1,6 +1,6 @@
 """How well cuts, dissolves, fades, flashes and scenes are found, on films joined from drawn cartoons.
 
-    python bench/borders.py --films 10 --first-seed 4000
+    python bench/borders.py --films 10 --first-seed 4000 [--detector transnet]
 
 Prints a line for each kind (true borders, found, missed, false, precision, recall, F1) and one JSON line with all of
 it. A cut counts when it is found to the frame. The rules and thresholds were chosen on films of seeds below 3010 and
@@ -19,7 +19,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from storyreel.data.grouping import GroupingConfig, with_scenes
+from storyreel.data.grouping import with_scenes
 from storyreel.data.joined_toons import (
     Score,
     flashes_taken_for_borders,
@@ -27,9 +27,10 @@ from storyreel.data.joined_toons import (
     score_cuts,
     score_gradual,
 )
-from storyreel.data.looks import Looks, look_at
+from storyreel.data.looks import Looks
+from storyreel.data.scenes import ScenesConfig, borders_in
 from storyreel.data.shots import shots_between
-from storyreel.data.transitions import BorderConfig, find_borders
+from storyreel.data.transitions import Border
 from storyreel.toons.grammar import make_story
 from storyreel.toons.renderer import StoryRenderer
 
@@ -38,28 +39,22 @@ SHOTS = 30
 STORY_SEGMENTS, STORIES = 7, 3
 
 
-def looks_of(frames: np.ndarray, rate: int, config: BorderConfig) -> Looks:
+def found_in(frames: np.ndarray, rate: int, config: ScenesConfig) -> tuple[Looks, list[Border]]:
     pictures = (av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="bgr24") for frame in frames)
     numbered: Iterator[tuple[int, av.VideoFrame]] = enumerate(pictures)
-    return look_at(
-        numbered,
-        Fraction(rate),
-        adaptive_threshold=config.adaptive_threshold,
-        least_change=config.least_change,
-    )
+    return borders_in(numbered, Fraction(rate), config)
 
 
-def borders(seed: int, config: BorderConfig) -> tuple[dict[str, Score], Counter[str]]:
+def borders(seed: int, config: ScenesConfig) -> tuple[dict[str, Score], Counter[str]]:
     """Scores of one film of 30 shots, shown at 24 frames a second."""
     film = joined_film(seed, SHOTS, HEIGHT, WIDTH, joins=("cut", "cut", "dissolve", "fade"), flash_share=0.3)
-    looks = looks_of(film.frames, 24, config)
-    said = find_borders(looks.thumbs, looks.candidates, 24.0, config)
+    _, said = found_in(film.frames, 24, config)
     scores = {"cut": score_cuts(film, said)}
     scores |= {kind: score_gradual(film, said, kind) for kind in ("dissolve", "fade")}
     return scores, Counter(flashes=len(film.flashes), taken=flashes_taken_for_borders(film, said))
 
 
-def scenes(seed: int, config: BorderConfig) -> Score:
+def scenes(seed: int, config: ScenesConfig) -> Score:
     """Borders between scenes of three stories of 21 s, one after the other, 16 frames a second."""
     parts, truth = [], []
     for number in range(STORIES):
@@ -68,9 +63,9 @@ def scenes(seed: int, config: BorderConfig) -> Score:
         parts.append(renderer.render(0, renderer.frames))
         truth += [(number, story.segments[renderer.moment(k)[0]].scene) for k in range(renderer.frames)]
     frames = np.concatenate(parts)
-    looks = looks_of(frames, 16, config)
-    shots = shots_between(len(frames), find_borders(looks.thumbs, looks.candidates, 16.0, config))
-    shots = with_scenes(shots, looks.histograms, looks.histogram_step, 16.0, GroupingConfig())
+    looks, said_borders = found_in(frames, 16, config)
+    shots = shots_between(len(frames), said_borders)
+    shots = with_scenes(shots, looks.histograms, looks.histogram_step, 16.0, config.grouping)
     true = {k for k in range(1, len(truth)) if truth[k] != truth[k - 1]}
     said = {late.start for early, late in itertools.pairwise(shots) if late.scene != early.scene}
     return Score(len(true & said), len(true - said), len(said - true))
@@ -80,8 +75,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description="Score borders and scenes on joined cartoons.")
     options.add_argument("--films", type=int, default=10)
     options.add_argument("--first-seed", type=int, default=4000)
+    options.add_argument("--detector", default="adaptive", help="adaptive or transnet")
     given = options.parse_args()
-    config = BorderConfig()
+    config = ScenesConfig(detector=given.detector)
     totals = {kind: Score(0, 0, 0) for kind in ("cut", "dissolve", "fade", "scene")}
     flashes: Counter[str] = Counter()
     for seed in range(given.first_seed, given.first_seed + given.films):

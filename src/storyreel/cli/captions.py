@@ -24,6 +24,7 @@ class Captions:
     """Step 4: a paragraph for each segment, by a vision-language model, from files, or by people (see annotate).
 
     What people wrote in OUT/edited goes before --from, and that before --model. A segment without a text is dropped.
+    For texts beside the films, or another program's data set, see "storyreel data import".
 
     Example: storyreel data captions dataset/segments dataset/captions --model anthropic:claude-haiku-4-5
     """

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg, subcommand
 
-from storyreel.cli import data_examples
+from storyreel.cli import at_work, data_examples
 from storyreel.cli.annotate import Annotate, run_annotate
 from storyreel.cli.captions import Captions, run_captions
 from storyreel.cli.data_examples import Assemble, CheckExamples, Device, Embeddings, Export, Import, Latents, Stages
 from storyreel.cli.machine import check_workers
+from storyreel.cli.upscale import Upscale, upscale
 from storyreel.errors import DataError
 from storyreel.wording import counted
 
@@ -42,8 +43,12 @@ class Build:
     """Width and height of the segments in pixels."""
     crf: int = 14
     """H.264 quality of the segments: 0 lossless, 18 hardly to be told from the source."""
+    detector: Annotated[str, arg(metavar="NAME")] = "adaptive"
+    """How shots are found: adaptive, or transnet (a neural network, which takes longer)."""
     edited: Edited = None
     """Folder of edited lists of shots (ID.csv, ID.edl, ID.otio), used instead of looking at those films."""
+    upscale_model: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none, Lanczos)")] = None
+    """Super-resolution model (.safetensors) for films that are smaller than --size."""
     model: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none, up to segments)")] = None
     """Model folder to make latents, embeddings and examples for."""
     stages: Stages = data_examples.STAGES
@@ -54,6 +59,8 @@ class Build:
     """In which to encode: float32, bfloat16, or auto (bfloat16 on a GPU)."""
     workers: Workers = None
     """Processes."""
+    ray: at_work.Ray = None
+    """Run on this Ray cluster; local: one that begins and ends with the command."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,8 @@ class Probe:
     """Folder of the step."""
     workers: Workers = None
     """Processes."""
+    ray: at_work.Ray = None
+    """Run on this Ray cluster; local: one that begins and ends with the command."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +91,14 @@ class Scenes:
     """Folder of step 1."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder of the step."""
+    detector: Annotated[str, arg(metavar="NAME")] = "adaptive"
+    """How shots are found: adaptive, or transnet (a neural network, which takes longer)."""
     edited: Edited = None
     """Folder of edited lists of shots (ID.csv, ID.edl, ID.otio), used instead of looking at those films."""
     workers: Workers = None
     """Processes."""
+    ray: at_work.Ray = None
+    """Run on this Ray cluster; local: one that begins and ends with the command."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +112,16 @@ class Segments:
     """Folder of step 2."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder of the step."""
+    upscaled: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none, Lanczos)")] = None
+    """Folder of the step upscale."""
     size: str = "720x480"
     """Width and height of the segments in pixels."""
     crf: int = 14
     """H.264 quality of the segments: 0 lossless, 18 hardly to be told from the source."""
     workers: Workers = None
     """Processes."""
+    ray: at_work.Ray = None
+    """Run on this Ray cluster; local: one that begins and ends with the command."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +137,7 @@ class Data:
         Annotated[Build, subcommand("build")]
         | Annotated[Probe, subcommand("probe")]
         | Annotated[Scenes, subcommand("scenes")]
+        | Annotated[Upscale, subcommand("upscale")]
         | Annotated[Segments, subcommand("segments")]
         | Annotated[Captions, subcommand("captions")]
         | Annotated[Annotate, subcommand("annotate")]
@@ -201,10 +219,25 @@ def _build(
     options: Build, on_step: Callable[[str], Any], note: Callable[[str], None]
 ) -> tuple[dict[str, Manifest], Report | None]:
     from storyreel.data import build
+    from storyreel.data.scenes import ScenesConfig
 
-    config = build.BuildConfig(segments=_segments_config(options))
+    config = build.BuildConfig(
+        scenes=ScenesConfig(detector=options.detector),
+        upscale=_upscale_config(options),
+        segments=_segments_config(options),
+    )
+    enlarging = None
+    if options.upscale_model:
+        enlarging = build.Enlarging(options.upscale_model, **at_work.at_work(options))
     manifests = build.run(
-        options.films, options.out, config, edited=options.edited, workers=options.workers, on_step=on_step
+        options.films,
+        options.out,
+        config,
+        edited=options.edited,
+        enlarging=enlarging,
+        on_step=on_step,
+        on_estimate=lambda own: note(str(own)),
+        **at_work.processes(options),
     )
     if options.model is None:
         return manifests, None
@@ -216,7 +249,7 @@ def _build(
         model=data_examples.model_folder(options.model),
         on_step=on_step,
         on_estimate=lambda own: note(str(own)),
-        **data_examples.at_work(options),
+        **at_work.at_work(options),
     )
     return manifests | made, report
 
@@ -225,41 +258,54 @@ def _examples_config(options: Build) -> Any:
     from storyreel.data.build_examples import BuildExamplesConfig
     from storyreel.data.examples import ExamplesConfig
 
-    return BuildExamplesConfig(dtype=data_examples.dtype_of(options), examples=ExamplesConfig(stages=options.stages))
+    return BuildExamplesConfig(dtype=at_work.dtype_of(options), examples=ExamplesConfig(stages=options.stages))
 
 
 def _probe(options: Probe, on_step: Callable[[str], Any]) -> dict[str, Manifest]:
     from storyreel.data import probe
 
     config = probe.ProbeConfig()
-    return {"probe": probe.run(options.films, options.out, config, workers=options.workers, on_item=on_step("probe"))}
+    made = probe.run(options.films, options.out, config, on_item=on_step("probe"), **at_work.processes(options))
+    return {"probe": made}
 
 
 def _scenes(options: Scenes, on_step: Callable[[str], Any]) -> dict[str, Manifest]:
     from storyreel.data import scenes
 
-    config = scenes.ScenesConfig()
-    return {
-        "scenes": scenes.run(
-            options.probed,
-            options.out,
-            config,
-            edited=options.edited,
-            workers=options.workers,
-            on_item=on_step("scenes"),
-        )
-    }
+    config = scenes.ScenesConfig(detector=options.detector)
+    made = scenes.run(
+        options.probed,
+        options.out,
+        config,
+        edited=options.edited,
+        on_item=on_step("scenes"),
+        **at_work.processes(options),
+    )
+    return {"scenes": made}
 
 
 def _segments(options: Segments, on_step: Callable[[str], Any]) -> dict[str, Manifest]:
     from storyreel.data import segments
 
-    config = _segments_config(options)
-    return {
-        "segments": segments.run(
-            options.scenes, options.out, config, workers=options.workers, on_item=on_step("segments")
-        )
-    }
+    made = segments.run(
+        options.scenes,
+        options.out,
+        _segments_config(options),
+        upscaled=options.upscaled,
+        on_item=on_step("segments"),
+        **at_work.processes(options),
+    )
+    return {"segments": made}
+
+
+def _upscale_config(options: Build) -> Any:
+    if options.upscale_model is None:
+        return None
+    from storyreel.cli.toons import parse_size
+    from storyreel.data.upscale import UpscaleConfig
+
+    width, height = parse_size(options.size)
+    return UpscaleConfig(width, height, dtype=at_work.dtype_of(options))
 
 
 def _segments_config(options: Build | Segments) -> Any:
@@ -278,6 +324,7 @@ _RUNS: dict[type, Callable[[Any, Callable[[str], Any]], dict[str, Manifest]]] = 
 }
 
 _NOTED_RUNS: dict[type, Callable[[Any, Callable[[str], Any], Callable[[str], None]], dict[str, Manifest]]] = {
+    Upscale: upscale,
     Latents: data_examples.latents,
     Embeddings: data_examples.embeddings,
     Assemble: data_examples.assemble,

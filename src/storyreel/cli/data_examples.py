@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from storyreel.cli import at_work
+
 if TYPE_CHECKING:
     from storyreel.data.check import Report
     from storyreel.data.manifest import Manifest
@@ -40,6 +42,8 @@ class Latents:
     """In which to compute: float32, bfloat16, or auto (bfloat16 on a GPU)."""
     workers: Workers = None
     """Processes."""
+    ray: at_work.Ray = None
+    """Run on this Ray cluster; local: one that begins and ends with the command."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Embeddings:
     """In which to compute: float32, bfloat16, or auto (bfloat16 on a GPU)."""
     workers: Workers = None
     """Processes."""
+    ray: at_work.Ray = None
+    """Run on this Ray cluster; local: one that begins and ends with the command."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Assemble:
     """A shard's size from which the next one begins."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one a core)")] = None
     """Processes."""
+    ray: at_work.Ray = None
+    """Run on this Ray cluster; local: one that begins and ends with the command."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,9 @@ class Export:
 
 @dataclass(frozen=True)
 class Import:
-    """Take over the texts of another program's data set, whose videos were cut into segments, as captions.
+    """Take over the texts of another program's data set, or those beside the films, as captions of the segments.
+
+    Texts that are known by segment id come in by "storyreel data captions --from".
 
     Example: storyreel data import their_set dataset/segments dataset/captions --format ltx
     """
@@ -144,7 +154,8 @@ class Import:
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder of the step captions."""
     format: Annotated[str, arg(metavar="NAME")]
-    """finetrainers, pairs, musubi, ltx, fastvideo, open-sora, hugging-face or ttt-video."""
+    """finetrainers, pairs, musubi, ltx, fastvideo, open-sora, hugging-face, ttt-video, or storyboards: FILM.json (a
+    storyboard, a paragraph each 3 s) or FILM.txt (one text) beside each film."""
 
 
 OnStep = Callable[[str], Any]
@@ -161,32 +172,17 @@ def model_folder(model: Path | None) -> Path:
     return folder
 
 
-def at_work(options: Any) -> dict[str, Any]:
-    """device and workers for a step that encodes: a GPU has one process."""
-    from storyreel.sampling.device import choose_device
-
-    device = choose_device(options.device)
-    return {"device": str(device), "workers": options.workers or (None if device.type == "cpu" else 1)}
-
-
-def dtype_of(options: Any) -> str:
-    """The name of the dtype to compute in."""
-    if options.dtype != "auto":
-        return options.dtype
-    return "float32" if at_work(options)["device"] == "cpu" else "bfloat16"
-
-
 def latents(options: Latents, on_step: OnStep, note: Note) -> dict[str, Manifest]:
     from storyreel.data import latents as step
 
     made = step.run(
         options.segments,
         options.out,
-        step.LatentsConfig(dtype=dtype_of(options)),
+        step.LatentsConfig(dtype=at_work.dtype_of(options)),
         model=model_folder(options.model),
         on_item=on_step("latents"),
         on_estimate=lambda own: note(str(own)),
-        **at_work(options),
+        **at_work.at_work(options),
     )
     return {"latents": made}
 
@@ -199,11 +195,11 @@ def embeddings(options: Embeddings, on_step: OnStep, note: Note) -> dict[str, Ma
     made = step.run(
         options.captions,
         options.out,
-        step.EmbeddingsConfig(mask=options.mask, dtype=dtype_of(options), examples=examples),
+        step.EmbeddingsConfig(mask=options.mask, dtype=at_work.dtype_of(options), examples=examples),
         model=model_folder(options.model),
         on_item=on_step("embeddings"),
         on_estimate=lambda own: note(str(own)),
-        **at_work(options),
+        **at_work.at_work(options),
     )
     return {"embeddings": made}
 
@@ -220,7 +216,7 @@ def assemble(options: Assemble, on_step: OnStep, note: Note) -> dict[str, Manife
         captions=options.captions,
         embeddings=options.embeddings,
         model=model_folder(options.model),
-        workers=options.workers,
+        **at_work.processes(options),
         on_item=on_step("assemble"),
         on_estimate=lambda own: note(str(own)),
     )

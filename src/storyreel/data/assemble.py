@@ -31,7 +31,7 @@ from storyreel.data.metadata import write_parquet
 from storyreel.data.paths import relative
 from storyreel.data.segments import SegmentRow
 from storyreel.data.shards import Member, write_shards
-from storyreel.data.step import Job, OnItem, Outcome, Step, nobody, run_step
+from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
 from storyreel.errors import ConfigError, DataError, refusal
 
 GIB = 2**30
@@ -87,6 +87,7 @@ def run(
     embeddings: Path | None,
     model: Path,
     workers: int | None = None,
+    run_each: Each | None = None,
     on_item: OnItem = nobody,
     on_estimate: OnEstimate = estimates.nobody,
 ) -> Manifest:
@@ -120,6 +121,7 @@ def run(
         config,
         source=relative(latents, output),
         workers=workers,
+        run_each=run_each,
         on_item=on_item,
         extra=lambda records: _write_metadata(output, records),
     )

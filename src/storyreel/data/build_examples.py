@@ -12,7 +12,7 @@ from storyreel.data.build import silent
 from storyreel.data.estimate import OnEstimate
 from storyreel.data.examples import ExamplesConfig
 from storyreel.data.manifest import MANIFEST, Manifest
-from storyreel.data.step import OnItem
+from storyreel.data.step import Each, OnItem
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ def run(
     model: Path,
     device: str = "cpu",
     workers: int | None = None,
+    run_each: Each | None = None,
     on_step: Callable[[str], OnItem] = silent,
     on_estimate: OnEstimate = estimate.nobody,
 ) -> tuple[dict[str, Manifest], check.Report | None]:
@@ -39,7 +40,8 @@ def run(
     Without captions in OUTPUT/captions it ends after the latents, and there is no report.
     """
     folders = {name: output / name for name in ("segments", "captions", "latents", "embeddings", "assembled")}
-    encode: dict[str, Any] = {"model": model, "device": device, "workers": workers, "on_estimate": on_estimate}
+    shared: dict[str, Any] = {"model": model, "workers": workers, "run_each": run_each, "on_estimate": on_estimate}
+    encode: dict[str, Any] = shared | {"device": device}
     made = {
         "latents": latents.run(
             folders["segments"],
@@ -64,9 +66,7 @@ def run(
         assemble.AssembleConfig(config.examples),
         captions=folders["captions"],
         embeddings=folders["embeddings"],
-        model=model,
-        workers=workers,
         on_item=on_step("assemble"),
-        on_estimate=on_estimate,
+        **shared,
     )
     return made, check.run(folders["assembled"], model, on_item=on_step("check"))

@@ -10,7 +10,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -32,6 +32,10 @@ UNSPECIFIED = 2
 """FFmpeg's number for a colour matrix that a film does not name."""
 HIGH_DEFINITION_HEIGHT = 720
 SEEK_MARGIN_SECONDS = 2
+SCALE_FLAGS = "lanczos+accurate_rnd"
+EXACT_COLOURS = "+full_chroma_int+full_chroma_inp"
+"""Without these, FFmpeg's change from BT.601 to BT.709 or RGB darkens by 1 to 2 of 255. Detectors need no such care."""
+LOOKED_AT = "bgr24"
 _TRANSPOSE = {0: (), 90: ("cclock",), 180: ("clock", "clock"), 270: ("clock",)}
 _NO_MORE = (BlockingIOError, EOFError)
 
@@ -118,6 +122,20 @@ class View:
         return cls((x, y, wide, high), width, height, film.rotation, film.interlaced)
 
     @classmethod
+    def to_enlarge(cls, film: FilmRow, width: int, height: int) -> View | None:
+        """The part of `to_fill` in as many square pixels as the film has, RGB; None where those fill the size."""
+        view = cls.to_fill(film, width, height)
+        _, _, wide, high = view.box
+        pixel = Fraction(film.sample_aspect)
+        shown = [wide * max(pixel, Fraction(1)), high / min(pixel, Fraction(1))]
+        if film.rotation % 180:
+            shown.reverse()
+        own_width, own_height = round(shown[0]), round(shown[1])
+        if own_width >= width and own_height >= height:
+            return None
+        return replace(view, width=own_width, height=own_height, format="rgb24")
+
+    @classmethod
     def to_look_at(cls, film: FilmRow, width: int) -> View:
         """The whole picture, BGR, at most `width` pixels wide and never enlarged."""
         _, _, wide, high = film.box
@@ -126,7 +144,7 @@ class View:
             shown.reverse()
         scale = min(Fraction(1), width / shown[0])
         small = [max(2, round(side * scale / 2) * 2) for side in shown]
-        return cls(film.box, small[0], small[1], film.rotation, film.interlaced, "bgr24")
+        return cls(film.box, small[0], small[1], film.rotation, film.interlaced, LOOKED_AT)
 
     def of(self, numbered: Iterator[tuple[int, VideoFrame]], time_base: Fraction) -> Iterator[tuple[int, VideoFrame]]:
         """Views of numbered frames, with the same numbers; the filters hold a frame or two, never the film."""
@@ -153,7 +171,8 @@ class View:
             nodes.append(graph.add("bwdif", "mode=send_frame:deint=interlaced"))
         nodes.append(graph.add("crop", f"{wide}:{high}:{x}:{y}"))
         nodes += [graph.add("transpose", direction) for direction in _TRANSPOSE[self.rotation]]
-        nodes.append(graph.add("scale", f"{self.width}:{self.height}:flags=lanczos+accurate_rnd{_colours(frame)}"))
+        flags = SCALE_FLAGS + ("" if self.format == LOOKED_AT else EXACT_COLOURS)
+        nodes.append(graph.add("scale", f"{self.width}:{self.height}:flags={flags}{_colours(frame)}"))
         nodes += [graph.add("format", self.format), graph.add("buffersink")]
         graph.link_nodes(*nodes).configure()
         return graph

@@ -32,7 +32,7 @@ from storyreel.data.models_at_work import check_dtype, hash_of_part, one_thread,
 from storyreel.data.paths import relative
 from storyreel.data.segments import SegmentRow
 from storyreel.data.shots import ShotRow
-from storyreel.data.step import Job, OnItem, Outcome, Step, nobody, run_step
+from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
 from storyreel.errors import ConfigError, refusal
 from storyreel.models.sizes import ModelSizes
 from storyreel.models.text import count_tokens, encode_ids, tokenize
@@ -104,6 +104,7 @@ def run(
     model: Path,
     device: str = "cpu",
     workers: int | None = None,
+    run_each: Each | None = None,
     on_item: OnItem = nobody,
     on_estimate: OnEstimate = estimates.nobody,
 ) -> Manifest:
@@ -128,7 +129,7 @@ def run(
     if todo:
         on_estimate(guess)
     source = relative(captions, output)
-    return run_step(STEP, jobs, output, config, source=source, workers=workers, on_item=on_item)
+    return run_step(STEP, jobs, output, config, source=source, workers=workers, run_each=run_each, on_item=on_item)
 
 
 def needed_texts(

@@ -49,6 +49,14 @@ class FilmRow(Row):
         return hash_of(self.model_dump(mode="json", exclude={"path"}))
 
 
+def existing(root: str, film: FilmRow) -> Path:
+    """The file of a film in the folder of films; DataError where it is gone or of another size than when probed."""
+    path = Path(root) / film.path
+    if not path.is_file() or path.stat().st_size != film.bytes:
+        raise DataError(f"{path} is gone or has changed since it was probed. Run storyreel data probe again.")
+    return path
+
+
 class FrameTimes:
     """When each decoded frame is shown. `ticks` int64 `[frames + 1]` rise strictly; the last one ends the film.
 

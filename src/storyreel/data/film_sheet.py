@@ -23,6 +23,21 @@ _STYLE = (
     "figcaption{font-size:11px;color:#555}h2{margin:1em 0 .3em;font-size:15px}td{padding:2px 10px 2px 0}"
 )
 
+# A browser's own controls would hide most of a picture of this size.
+_SCRIPT = """<script>
+for (const video of document.querySelectorAll("video")) {
+  const [start, stop] = video.dataset.span.split(",").map(Number);
+  for (const name of ["mouseenter", "focus"]) video.addEventListener(name, () => video.play().catch(() => {}));
+  for (const name of ["mouseleave", "blur"]) video.addEventListener(name, () => video.pause());
+  video.addEventListener("timeupdate", () => {
+    if (video.currentTime >= stop - 0.02) {
+      video.currentTime = start;
+      if (video.matches(":hover, :focus")) video.play().catch(() => {});
+    }
+  });
+}
+</script>"""
+
 
 def write_sheets(
     output: Path, films: Sequence[FilmRow], shots: Sequence[ShotRow], records: Sequence[ItemRecord]
@@ -45,7 +60,8 @@ def _page(film: FilmRow, rows: list[dict[str, Any]], scenes: Mapping[str, int], 
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
         f"<p>{film.id}: {clock(Fraction(film.seconds))}, {film.width}x{film.height}, {film.rate} frames a second. "
-        f"{counted(len(rows), 'segment')} of {SEGMENT_SECONDS} s, {len(dropped)} dropped.</p>",
+        f"{counted(len(rows), 'segment')} of {SEGMENT_SECONDS} s, {len(dropped)} dropped. "
+        "A picture plays while it is pointed at or has the focus.</p>",
     ]
     for scene, own in groupby(sorted(rows, key=lambda row: row["id"]), key=lambda row: scenes[row["shot"]]):
         parts += [f"<h2>Scene {scene}</h2>", "<section>", *map(_figure, own), "</section>"]
@@ -54,16 +70,18 @@ def _page(film: FilmRow, rows: list[dict[str, Any]], scenes: Mapping[str, int], 
             f"<tr><td>{one.id}</td><td>{escape(one.reason)}</td><td>{escape(one.detail)}</td></tr>" for one in dropped
         )
         parts += ["<h2>Dropped</h2><table>", *lines, "</table>"]
-    return "\n".join([*parts, "</body></html>"]) + "\n"
+    return "\n".join([*parts, _SCRIPT, "</body></html>"]) + "\n"
 
 
 def _figure(row: dict[str, Any]) -> str:
     start = row["first_frame"] / FRAMES_PER_SECOND
-    source = escape(f"../{row['take']}#t={start:g},{start + SEGMENT_SECONDS:g}")
+    span = f"{start:g},{start + SEGMENT_SECONDS:g}"
+    source = escape(f"../{row['take']}#t={span}")
     mark = "" if row["follows"] else " (begins a take)"
     return (
         f'<figure id="{row["id"]}">'
-        f'<video src="{source}" poster="../{escape(row["thumb"])}" preload="none" muted controls>'
+        f'<video src="{source}" poster="../{escape(row["thumb"])}" preload="none" data-span="{span}" tabindex="0" '
+        f"muted playsinline>"
         f"</video><figcaption>{clock(Fraction(row['start_seconds']))}{mark}</figcaption></figure>"
     )
 

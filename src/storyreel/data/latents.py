@@ -30,7 +30,7 @@ from storyreel.data.manifest import Account, Dropped, Manifest, read_manifest, r
 from storyreel.data.models_at_work import check_dtype, hash_of_part, one_thread, vae_at_work
 from storyreel.data.paths import relative
 from storyreel.data.segments import SegmentRow
-from storyreel.data.step import Job, OnItem, Outcome, Step, nobody, run_step
+from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
 from storyreel.data.takes import SEGMENT_FRAMES, read_take
 from storyreel.errors import DataError
 from storyreel.geometry import LatentShape, PixelShape
@@ -59,6 +59,7 @@ def run(
     model: Path,
     device: str = "cpu",
     workers: int | None = None,
+    run_each: Each | None = None,
     on_item: OnItem = nobody,
     on_estimate: OnEstimate = estimates.nobody,
 ) -> Manifest:
@@ -81,7 +82,7 @@ def run(
     if todo:
         on_estimate(guess)
     source = relative(segments, output)
-    return run_step(STEP, jobs, output, config, source=source, workers=workers, on_item=on_item)
+    return run_step(STEP, jobs, output, config, source=source, workers=workers, run_each=run_each, on_item=on_item)
 
 
 def latent_shape(segments: Manifest, model: Path) -> LatentShape:

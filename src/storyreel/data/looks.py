@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -38,16 +38,19 @@ def look_at(
     adaptive_threshold: float,
     least_change: float,
     histogram_step: int = 4,
+    watch: Callable[[np.ndarray], None] = lambda picture: None,
 ) -> Looks:
     """Looks at all frames of a film (views in BGR, in order) once, `rate` a second.
 
     `adaptive_threshold` and `least_change` are AdaptiveDetector's adaptive_threshold and min_content_val (how much more
-    a frame differs from the one before than its neighbours do, and how much at least, of 255).
+    a frame differs from the one before than its neighbours do, and how much at least, of 255). `watch` is shown every
+    picture, uint8 `[H, W, 3]` BGR.
     """
     detector = AdaptiveDetector(adaptive_threshold=adaptive_threshold, min_content_val=least_change, min_scene_len=1)
     thumbs, histograms, candidates = [], [], []
     for number, view in views:
         picture = view.to_ndarray(format="bgr24")
+        watch(picture)
         found = detector.process_frame(FrameTimecode(number, rate), picture)
         candidates += [own.frame_num for own in found]
         thumbs.append(cv2.resize(picture, (THUMB_COLUMNS, THUMB_ROWS), interpolation=cv2.INTER_AREA))

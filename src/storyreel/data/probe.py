@@ -24,7 +24,7 @@ from storyreel.data.film import TIMES, FilmRow
 from storyreel.data.fingerprint import canonical, hash_of, hash_of_file
 from storyreel.data.letterbox import BarMeter
 from storyreel.data.manifest import ID_DIGITS, Account, Dropped, Manifest
-from storyreel.data.step import Job, OnItem, Outcome, Step, nobody, run_step
+from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
 from storyreel.errors import DataError
 from storyreel.wording import counted
 
@@ -48,7 +48,13 @@ class ProbeConfig:
 
 
 def run(
-    films: Path, output: Path, config: ProbeConfig, *, workers: int | None = None, on_item: OnItem = nobody
+    films: Path,
+    output: Path,
+    config: ProbeConfig,
+    *,
+    workers: int | None = None,
+    run_each: Each | None = None,
+    on_item: OnItem = nobody,
 ) -> Manifest:
     """Probes every film under a folder (or one file) into the step's folder. DataError where there is no film.
 
@@ -59,7 +65,7 @@ def run(
         Job(digest[:ID_DIGITS], {"film": digest, "names": hash_of(names)}, _Payload(str(root), tuple(names), digest))
         for digest, names in sorted(_hashed(root, paths, output).items())
     ]
-    return run_step(STEP, jobs, output, config, source=str(root), workers=workers, on_item=on_item)
+    return run_step(STEP, jobs, output, config, source=str(root), workers=workers, run_each=run_each, on_item=on_item)
 
 
 def find_films(films: Path) -> tuple[Path, list[Path]]:

@@ -8,34 +8,44 @@ An edited list is read back instead of looking at the film: a folder of files ID
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+from av.video.frame import VideoFrame
 
 from storyreel.data.decode import View, all_views
 from storyreel.data.files import write_whole
 from storyreel.data.film import FilmRow, FrameTimes
 from storyreel.data.fingerprint import hash_of, hash_of_file
 from storyreel.data.grouping import GroupingConfig, with_scenes
-from storyreel.data.looks import LOOK_WIDTH, look_at
+from storyreel.data.looks import LOOK_WIDTH, Looks, look_at
 from storyreel.data.manifest import Account, Dropped, Manifest, read_manifest, read_rows, span_id
 from storyreel.data.paths import relative
 from storyreel.data.shot_lists import FORMATS, read_shots
 from storyreel.data.shots import Shot, ShotRow, shots_between
-from storyreel.data.step import Job, OnItem, Outcome, Step, nobody, run_step
-from storyreel.data.transitions import BorderConfig, find_borders
-from storyreel.errors import DataError
+from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
+from storyreel.data.transitions import Border, BorderConfig, find_borders
+from storyreel.errors import ConfigError, DataError, refusal
 
 LISTS = "lists"
+DETECTORS = ("adaptive", "transnet")
 
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """Thresholds of borders and of grouping."""
+    """How borders are found: detector "adaptive" or "transnet" (a neural network, an extra), thresholds, grouping."""
 
+    detector: str = "adaptive"
     borders: BorderConfig = field(default_factory=BorderConfig)
     grouping: GroupingConfig = field(default_factory=GroupingConfig)
+
+    def __post_init__(self) -> None:
+        if self.detector not in DETECTORS:
+            limit = f"it must be {' or '.join(DETECTORS)}"
+            raise ConfigError(refusal("detector", self.detector, limit, "Try adaptive"))
 
 
 def run(
@@ -45,6 +55,7 @@ def run(
     *,
     edited: Path | None = None,
     workers: int | None = None,
+    run_each: Each | None = None,
     on_item: OnItem = nobody,
 ) -> Manifest:
     """Finds the shots of every film that `probe` kept (its folder is `probed`); rows are `ShotRow`s.
@@ -55,17 +66,22 @@ def run(
     manifest = read_manifest(probed, "probe")
     films = read_rows(probed, FilmRow)
     lists = _edited_lists(edited, films)
+    detector = {}
+    if config.detector == "transnet":
+        from storyreel.data import transnet
+
+        detector = {"detector": transnet.digest()}
     jobs = []
     for film in films:
         # The lists name the file, so its name is an ingredient.
-        inputs = {"film": film.content, "name": hash_of(film.path)}
+        inputs = {"film": film.content, "name": hash_of(film.path), **detector}
         if film.id in lists:
             read_shots(lists[film.id], film)
             inputs["edited"] = hash_of_file(lists[film.id])
         payload = _Payload(film, manifest.source, str(probed), str(lists[film.id]) if film.id in lists else "")
         jobs.append(Job(film.id, inputs, payload))
     source = relative(probed, output)
-    return run_step(STEP, jobs, output, config, source=source, workers=workers, on_item=on_item)
+    return run_step(STEP, jobs, output, config, source=source, workers=workers, run_each=run_each, on_item=on_item)
 
 
 def _edited_lists(folder: Path | None, films: Sequence[FilmRow]) -> dict[str, Path]:
@@ -120,16 +136,29 @@ def find_shots(path: Path, film: FilmRow, config: ScenesConfig) -> list[Shot]:
     """Looks at a film once and returns its shots with their scenes; none where it is blank from end to end."""
     view = View.to_look_at(film, LOOK_WIDTH)
     rate = Fraction(film.rate)
-    borders = config.borders
-    looks = look_at(
-        all_views(path, film, view),
-        rate,
-        adaptive_threshold=borders.adaptive_threshold,
-        least_change=borders.least_change,
-    )
-    found = find_borders(looks.thumbs, looks.candidates, float(rate), borders)
+    looks, found = borders_in(all_views(path, film, view), rate, config)
     shots = shots_between(len(looks.thumbs), found)
     return with_scenes(shots, looks.histograms, looks.histogram_step, float(rate), config.grouping)
+
+
+def borders_in(
+    views: Iterator[tuple[int, VideoFrame]], rate: Fraction, config: ScenesConfig
+) -> tuple[Looks, list[Border]]:
+    """What a film's views look like (all of them, BGR, in order, `rate` a second), and its borders."""
+    borders = config.borders
+    thresholds: dict[str, Any] = {
+        "adaptive_threshold": borders.adaptive_threshold,
+        "least_change": borders.least_change,
+    }
+    if config.detector == "adaptive":
+        looks = look_at(views, rate, **thresholds)
+        return looks, find_borders(looks.thumbs, looks.candidates, float(rate), borders)
+    from storyreel.data.transnet import Watcher
+
+    watcher = Watcher()
+    looks = look_at(views, rate, **thresholds, watch=watcher.see)
+    cuts, gradual = watcher.borders()
+    return looks, find_borders(looks.thumbs, cuts, float(rate), borders, gradual)
 
 
 def _rows(shots: Sequence[Shot], film: FilmRow, times: FrameTimes) -> list[ShotRow]:

@@ -9,7 +9,7 @@ SEGMENTS/sheets/FILM.html         contact sheet of a film
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -20,14 +20,24 @@ from PIL import Image
 
 from storyreel.data.decode import Decoder, View, some_views
 from storyreel.data.files import write_whole
-from storyreel.data.film import FilmRow, FrameTimes
+from storyreel.data.film import FilmRow, FrameTimes, existing
 from storyreel.data.film_sheet import write_sheets
 from storyreel.data.looks import LOOK_WIDTH, look_at
-from storyreel.data.manifest import Account, Dropped, Manifest, Row, read_manifest, read_rows, span_id
+from storyreel.data.manifest import (
+    Account,
+    Artefact,
+    Dropped,
+    Manifest,
+    Row,
+    read_manifest,
+    read_record,
+    read_rows,
+    span_id,
+)
 from storyreel.data.paths import relative
-from storyreel.data.shots import ShotRow
-from storyreel.data.step import Job, OnItem, Outcome, Step, nobody, run_step
-from storyreel.data.takes import SEGMENT_FRAMES, Take, plan_take, read_take, segments_with_gaps, write_take
+from storyreel.data.shots import ShotRow, inputs_of
+from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
+from storyreel.data.takes import SEGMENT_FRAMES, Take, plan_take, read_take, segments_with_gaps, take_frames, write_take
 from storyreel.data.transitions import BorderConfig, real_cuts
 from storyreel.errors import ConfigError, DataError, refusal
 from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS
@@ -83,9 +93,20 @@ class SegmentRow(Row):
 
 
 def run(
-    scenes: Path, output: Path, config: SegmentsConfig, *, workers: int | None = None, on_item: OnItem = nobody
+    scenes: Path,
+    output: Path,
+    config: SegmentsConfig,
+    *,
+    upscaled: Path | None = None,
+    workers: int | None = None,
+    run_each: Each | None = None,
+    on_item: OnItem = nobody,
 ) -> Manifest:
-    """Cuts every shot of the step `scenes` (its folder) into segments; rows are `SegmentRow`s."""
+    """Cuts every shot of the step `scenes` (its folder) into segments; rows are `SegmentRow`s.
+
+    Shots that the step `upscale` (its folder) enlarged are taken from there. DataError where that is of other shots or
+    another size.
+    """
     manifest = read_manifest(scenes, "scenes")
     probed = (scenes / manifest.source).resolve()
     root = read_manifest(probed, "probe").source
@@ -94,14 +115,15 @@ def run(
     strangers = [shot.film for shot in shots if shot.film not in films]
     if strangers:
         raise DataError(f"{scenes} has shots of film {strangers[0]}, but {probed} has no such film. Run scenes again.")
-    jobs = [
-        Job(
-            shot.id,
-            {"film": films[shot.film].content, "frames": f"{shot.start} {shot.stop}"},
-            _Payload(films[shot.film], shot, root, str(probed)),
-        )
-        for shot in shots
-    ]
+    enlarged = _enlarged_takes(upscaled, shots, films, config) if upscaled else {}
+    jobs = []
+    for shot in shots:
+        inputs = inputs_of(shot, films[shot.film])
+        own = enlarged.get(shot.id)
+        if own:
+            inputs["upscaled"] = own.sha256
+        take = str((upscaled / own.path).resolve()) if upscaled and own else ""
+        jobs.append(Job(shot.id, inputs, _Payload(films[shot.film], shot, root, str(probed), take)))
     return run_step(
         STEP,
         jobs,
@@ -110,16 +132,40 @@ def run(
         source=relative(scenes, output),
         workers=workers,
         on_item=on_item,
+        run_each=run_each,
         extra=lambda records: write_sheets(output, list(films.values()), shots, records),
     )
 
 
+def _enlarged_takes(
+    folder: Path, shots: Sequence[ShotRow], films: Mapping[str, FilmRow], config: SegmentsConfig
+) -> dict[str, Artefact]:
+    """The take of each shot that `upscale` enlarged, by the shot's id."""
+    size = read_manifest(folder, "upscale").config
+    if (size["width"], size["height"]) != (config.width, config.height):
+        raise DataError(
+            f"{folder} has pictures of {size['width']}x{size['height']}, but the segments are to be "
+            f"{config.width}x{config.height}. Run storyreel data upscale with that --size."
+        )
+    takes = {}
+    for shot in shots:
+        record = read_record(folder, shot.id)
+        if record is None or not inputs_of(shot, films[shot.film]).items() <= record.made_from["inputs"].items():
+            raise DataError(f"{folder} is of other shots than these. Run storyreel data upscale again.")
+        if record.artefacts:
+            (takes[shot.id],) = record.artefacts
+    return takes
+
+
 @dataclass(frozen=True)
 class _Payload:
+    """`enlarged` is the take that `upscale` made of the shot, if it did."""
+
     film: FilmRow
     shot: ShotRow
     root: str
     probed: str
+    enlarged: str
 
 
 def _work(payload: _Payload, config: SegmentsConfig, output: Path) -> Outcome:
@@ -129,14 +175,17 @@ def _work(payload: _Payload, config: SegmentsConfig, output: Path) -> Outcome:
     if seconds < SEGMENT_SECONDS:
         limit = "under 2 s" if seconds < Fraction(config.least_seconds) else "under 3 s"
         return _no_take(shot, "short", f"the shot lasts {float(seconds):.2f} s, {limit}")
-    path = Path(payload.root) / film.path
-    if not path.is_file() or path.stat().st_size != film.bytes:
-        raise DataError(f"{path} is gone or has changed since it was probed. Run storyreel data probe again.")
     take = plan_take(times, shot.start, shot.stop)
     name = f"takes/{film.id}/{shot.id}.mp4"
-    view = View.to_fill(film, config.width, config.height)
-    views = some_views(path, film, view, times.ticks[:-1], take.picks[0], take.picks[-1])
-    written = write_take(output / name, views, take.picks, config.width, config.height, config.crf)
+    if payload.enlarged:
+        views = enumerate(take_frames(Path(payload.enlarged), 0, len(take.picks) - 1))
+        picks: Sequence[int] = range(len(take.picks))
+    else:
+        path = existing(payload.root, film)
+        view = View.to_fill(film, config.width, config.height)
+        views = some_views(path, film, view, times.ticks[:-1], take.picks[0], take.picks[-1])
+        picks = take.picks
+    written = write_take(output / name, views, picks, config.width, config.height, config.crf)
     if written < len(take.picks):
         return _no_take(shot, "undecodable", f"only {written} of {len(take.picks)} frames can be decoded")
     troubles = dict.fromkeys(segments_with_gaps(take, times, _gap(config)), "it shows a gap in the film")
@@ -236,7 +285,7 @@ def window_frames(folder: Path, rows: Sequence[SegmentRow]) -> Iterator[np.ndarr
 
 STEP = Step(
     "segments",
-    1,
+    2,
     "segment",
     ("takes", "thumbs", "sheets"),
     ("av", "numpy", "opencv-python-headless", "pillow", "scenedetect-headless"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from storyreel.data.film import FilmRow
 from storyreel.data.manifest import Record, Row
 from storyreel.data.transitions import Border, Kind
 from storyreel.errors import DataError
@@ -29,6 +30,11 @@ class ShotRow(Row):
     start_seconds: str
     stop_seconds: str
     begins: Kind
+
+
+def inputs_of(shot: ShotRow, film: FilmRow) -> dict[str, str]:
+    """What of a film and a shot its pictures depend on."""
+    return {"film": film.content, "frames": f"{shot.start} {shot.stop}"}
 
 
 def shots_between(frames: int, borders: Sequence[Border]) -> list[Shot]:

@@ -7,7 +7,7 @@ only grows; a camera that moves makes no blends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,13 +56,23 @@ class Border:
     kind: Kind
 
 
-def find_borders(thumbs: np.ndarray, candidates: list[int], rate: float, config: BorderConfig) -> list[Border]:
-    """All borders of a film in order, none overlapping; `thumbs` uint8 `[N, 9, 16, 3]`, `rate` in frames a second."""
+def find_borders(
+    thumbs: np.ndarray,
+    candidates: list[int],
+    rate: float,
+    config: BorderConfig,
+    gradual: Sequence[tuple[int, int]] | None = None,
+) -> list[Border]:
+    """All borders of a film in order, none overlapping; `thumbs` uint8 `[N, 9, 16, 3]`, `rate` in frames a second.
+
+    `gradual` are (start, stop) of the dissolves where another detector knows them.
+    """
     flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
     fades = find_fades(flat, rate, config)
     cuts = [Border(cut, cut, "cut") for cut in real_cuts(flat, candidates, rate, config)]
     taken = fades + [cut for cut in cuts if not any(_touches(cut, own) for own in fades)]
-    dissolves = [own for own in find_dissolves(flat, rate, config) if not any(_touches(own, one) for one in taken)]
+    blends = find_dissolves(flat, rate, config) if gradual is None else [Border(*own, "dissolve") for own in gradual]
+    dissolves = [own for own in blends if not any(_touches(own, one) for one in taken)]
     return sorted(taken + dissolves, key=lambda own: own.start)
 
 
@@ -104,7 +114,7 @@ def find_fades(flat: np.ndarray, rate: float, config: BorderConfig) -> list[Bord
     """Blank screens with the ramps that lead to and from them. One at either end of the film counts too."""
     deviation = np.concatenate([_deviation(flat[at : at + BLOCK_FRAMES]) for at in range(0, len(flat), BLOCK_FRAMES)])
     fades = []
-    for start, stop in _runs(deviation < config.blank_deviation):
+    for start, stop in runs(deviation < config.blank_deviation):
         most = round(config.ramp_seconds * rate)
         first, last = _ramp(deviation, start, -1, most), _ramp(deviation, stop - 1, 1, most) + 1
         # What goes slowly to a blank screen and back is meant; a flash jumps.
@@ -145,7 +155,8 @@ def _ramp(deviation: np.ndarray, frame: int, direction: int, most: int) -> int:
     return frame
 
 
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """(start, stop) of each run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
