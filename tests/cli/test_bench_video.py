@@ -36,8 +36,8 @@ def test_a_tiny_video(forward: str, capsys: pytest.CaptureFixture[str], tmp_path
     parts = {row["part"]: row for row in json.loads(profile.read_text())["parts"]}
     wanted = "attention: softmax" if forward == "fused" else "attention, the rest"
     assert parts[wanted]["milliseconds"] > 0
-    assert any("attention" in kernel["name"] for kernel in parts[wanted]["kernels"])
     if forward == "fused":
+        assert any("attention" in kernel["name"] for kernel in parts[wanted]["kernels"])
         assert parts["mixer: memory"]["floor_ms"] > 0
         assert sum(kernel["calls"] for kernel in parts["feed-forward"]["kernels"]) >= 6
 
@@ -57,7 +57,7 @@ def test_too_little_memory_is_refused_with_a_way_out(
     given = ["--size", "720x480", "--blocks", "1", "--width", "64", "--heads", "1", "--vae-channels", "0"]
     assert main(["bench", "video", *given, "--device", "cpu", "--forward", "fused", "--mixer", "local"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "free memory is 0.3 GB, but this needs about 1.6. Try --seconds 3, or begin anyway with --force" in error
+    assert "free memory is 0.3 GB, but this needs about 1.2. Try --seconds 9, or begin anyway with --force" in error
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,11 @@ def test_what_the_memory_reads_is_prepared_by_one_compilation(gradient):
     assert counter.frame_count == 1
 
 
-def test_a_step_of_the_memory_is_compiled_once(monkeypatch):
-    counter, chance = CompileCounter(), torch.Generator().manual_seed(0)
-    step = torch.compile(dual.mlp_step, dynamic=False, backend=counter)
+def test_a_step_of_the_memory_is_compiled_for_one_length_and_for_all_others(monkeypatch):
+    counter, chance, seen = CompileCounter(), torch.Generator().manual_seed(0), []
+    compiler = torch.compile
+    monkeypatch.setattr(dual.torch, "compile", lambda step: compiler(step, backend=counter))
+    step = dual._step.__wrapped__(True, True)
     monkeypatch.setattr(dual, "_step", lambda is_mlp, compiled: step)
     state = MLPState(
         *(0.1 * torch.randn(1, 2, *shape, generator=chance) for shape in ((16, 64), (64,), (64, 16), (16,)))
@@ -53,7 +55,8 @@ def test_a_step_of_the_memory_is_compiled_once(monkeypatch):
         q, k, v, *_, weight, bias, eps = drawn(layout, chance, False)
         eta = torch.full(q.shape[:3], 0.01)
         dual.ttt(q, k, v, eta, state, HeadNorm(weight, bias), TTTProblem(16, eps))
-    assert counter.frame_count == 1
+        seen.append(counter.frame_count)
+    assert seen == [1, 2, 2]
 
 
 def test_blocks_are_compiled_once_a_length_and_fused_ones_never():

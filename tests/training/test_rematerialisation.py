@@ -115,7 +115,7 @@ def test_less_is_kept_and_the_peak_falls(forward):
     assert kept["mlp"] < kept["none"] - 3, told
     assert peak["mlp"] < peak["none"] - 10, told
     assert max(peak[PIECES], peak["block"]) < 0.6 * peak["none"], told
-    assert peak[f"block+{EVERYTHING}"] < min(peak[PIECES], peak["block"]) - 1, told
+    assert peak[f"block+{EVERYTHING}"] <= min(peak[PIECES], peak["block"]), told
     if forward == "fused":
         assert kept["none"] - kept["projections"] > 9, told
         assert peak["projections"] < peak["none"] - 36, told

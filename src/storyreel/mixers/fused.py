@@ -131,6 +131,7 @@ def _inputs(layer: TTTLayer[Any], x: Tensor, layout: TokenLayout, place: Tensor 
             projected = F.linear(x[:, own], weight, bias)
         with part("mixer: inputs"):
             ttt_inputs_into(out, projected, cos[own], sin[own], *norm, **options, first=first, place=to)
+        del projected  # before the next one is there
     return out
 
 
