@@ -37,11 +37,11 @@ TINY = {
     "mixer_mini_batch": 32,
 }
 CASES = {
-    "mixer: memory, in reverse": ("ttt_linear", {}),
-    "mixer: projections, in reverse": ("ttt_linear", {"projected": 10_000}),
-    "attention": ("local", {"attended": 10_000}),
-    "feed-forward": ("local", {"fed": 10_000}),
-    "last norms": ("local", {}),
+    "memory": ("mixer: memory, in reverse", "ttt_linear", {}),
+    "projections": ("mixer: projections, in reverse", "ttt_linear", {"projected": 10_000}),
+    "attention": ("attention", "local", {"attended": 10_000}),
+    "feed-forward": ("feed-forward", "local", {"fed": 10_000}),
+    "feed-forward in chunks": ("feed-forward", "local", {}),
 }
 """The stage that is the peak where what is done at once is as told; else the least."""
 
@@ -81,11 +81,12 @@ def interpreted() -> dict[str, tuple[str, float, float]]:
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
-@pytest.mark.parametrize("stage", CASES)
-def test_the_peak_is_as_told(interpreted, stage):
-    peak, told, seen = interpreted[stage]
-    assert peak == stage
-    assert told == pytest.approx(seen, rel=0.03), (told, seen)
+@pytest.mark.parametrize("case", CASES)
+def test_the_peak_is_as_told(interpreted, case):
+    """To half a tensor: what is small at full size (copies of the memories, tables) is not small here."""
+    peak, told, seen = interpreted[case]
+    assert peak == CASES[case][0]
+    assert told == pytest.approx(seen, abs=0.5), (told, seen)
 
 
 GB = 10**9
@@ -118,4 +119,4 @@ def free_after_each_kernel():
 
 if __name__ == "__main__":
     free_after_each_kernel()
-    print(json.dumps({stage: told_and_seen(mixer, **given) for stage, (mixer, given) in CASES.items()}))
+    print(json.dumps({case: told_and_seen(mixer, **given) for case, (_, mixer, given) in CASES.items()}))

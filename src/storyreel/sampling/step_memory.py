@@ -52,7 +52,7 @@ def step_memory(
     Of mixers other than the TTT layers it says what TTT-MLP would take. The plain forward has one stage, an estimate.
     """
     heads, head_width = config["num_attention_heads"], config["attention_head_dim"]
-    sizes = _Sizes(batch, layout, heads, head_width, itemsize)
+    sizes = _Sizes(batch, layout, heads, head_width, itemsize, config["mixer"] == "ttt_linear")
     always = (Held("weights", parameters * itemsize), *sizes.places())
     if not fused:
         return StepMemory(always, {"a block": (sizes.tensors("all of the plain forward", PLAIN_TENSORS),)})
@@ -70,6 +70,7 @@ class _Sizes:
     heads: int
     head_width: int
     itemsize: int
+    linear: bool
 
     @property
     def width(self) -> int:
@@ -123,7 +124,8 @@ class _Sizes:
         )
 
     def reading(self) -> tuple[Held, ...]:
-        own = 2 * HIDDEN_FACTOR * self.head_width**2 + (HIDDEN_FACTOR + 1) * self.head_width
+        width = self.head_width
+        own = width**2 + width if self.linear else 2 * HIDDEN_FACTOR * width**2 + (HIDDEN_FACTOR + 1) * width
         return (
             *self.before_the_memory(),
             self.tensors("output of the memory"),

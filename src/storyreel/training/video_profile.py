@@ -98,8 +98,10 @@ def by_part(leaves: Iterable[Span], scopes: Iterable[Span]) -> dict[str, list[Ke
 
 def floors_of(transformer: StoryreelTransformer3DModel, layout: TokenLayout) -> dict[str, float]:
     """Milliseconds of each part of all blocks, for both branches, at an H100's rates."""
+    arguments: dict[str, Any] = _arguments(transformer)
+    arguments["num_layers"] = 1
     with torch.device("meta"):
-        model = StoryreelTransformer3DModel(**_arguments(transformer) | {"num_layers": 1})
+        model = StoryreelTransformer3DModel(**arguments)
     block = model.transformer_blocks[0]
     assert isinstance(block, StoryreelBlock)
     width, itemsize = block.attn1.to_q.weight.shape[1], transformer.dtype.itemsize
@@ -119,14 +121,21 @@ def _named(name: str, function: Callable[..., Any], *given: Any) -> Any:
 
 
 def _spans(events: Iterable[Any], on_gpu: bool) -> tuple[list[Span], list[Span]]:
-    """What ran (on a GPU: its kernels and copies), and the parts around it, as the same device saw them."""
-    leaves, scopes = [], []
+    """What ran, and the parts around it, as the same device saw them.
+
+    On a GPU kernels and copies ran; on a CPU operators did, those that another one called apart.
+    """
+    ran, scopes = [], []
     for event in events:
         if (event.device_type == DeviceType.CUDA) != on_gpu:
             continue
         span = Span(event.name, event.time_range.start, event.time_range.end)
         if event.name.startswith(PART):
             scopes.append(span)
-        elif not event.is_user_annotation and not (event.cpu_children and not on_gpu):
-            leaves.append(span)
-    return leaves, scopes
+        elif not event.is_user_annotation and (on_gpu or _is_outermost(event)):
+            ran.append(span)
+    return ran, scopes
+
+
+def _is_outermost(event: Any) -> bool:
+    return event.cpu_parent is None or event.cpu_parent.name.startswith(PART)
