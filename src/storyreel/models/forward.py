@@ -56,10 +56,10 @@ def choose_backends(model: nn.Module, *, training: bool) -> None:
     """Gives each TTT layer of `model`, on its device, the fastest backend there; training: that has a gradient."""
     for module in model.modules():
         if isinstance(module, TTTLayer):
-            weight, hidden = module.to_q.weight, module.state_shapes().get("b1")
+            weight, hidden = module.to_q.weight, module.state_shapes().get("b1", (None,))
             module.backend = fastest_backend(
                 module.head_width,
-                hidden and hidden[0],
+                hidden[0],
                 module.problem,
                 weight.dtype,
                 weight.device,

@@ -70,12 +70,15 @@ class StoryreelBlock(Piecewise):
 
     def _attention(self, x: Tensor, temb: Tensor, layout: TokenLayout, rotary: Rotary | None) -> tuple[Tensor, Tensor]:
         """`[B, T, C]`, and the gates of the residual that it ends in."""
-        x, gate = modulated_norm(self.norm1, x, temb, piece_lengths(layout))
+        y, gate = modulated_norm(self.norm1, x, temb, piece_lengths(layout))
+        return self._attend(y, layout, rotary), gate
+
+    def _attend(self, x: Tensor, layout: TokenLayout, rotary: Rotary | None) -> Tensor:
         attn: Any = self.attn1
         q, k, v = (project(x).unflatten(-1, (attn.heads, -1)) for project in (attn.to_q, attn.to_k, attn.to_v))
         y = local_attention(attn.norm_q(q), attn.norm_k(k), v, layout, rotary)
         project_out, dropout = attn.to_out
-        return dropout(project_out(y.flatten(2))), gate
+        return dropout(project_out(y.flatten(2)))
 
     def _feed_forward(self, x: Tensor, y: Tensor, gate: Tensor, temb: Tensor, layout: TokenLayout) -> Tensor:
         lengths = piece_lengths(layout)

@@ -68,4 +68,7 @@ def guided_velocity(
         return transformer(inputs.repeat(len(text), 1, 1, 1, 1), rows, times, layout).float()
 
     velocity = torch.cat([predict(branch) for branch in text.split(1)]) if in_turn else predict(text)
-    return velocity if scale == 1 else guided(*velocity.chunk(2), scale)
+    if scale == 1:
+        return velocity
+    unconditional, conditional = velocity.chunk(2)
+    return guided(unconditional, conditional, scale)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -72,7 +73,7 @@ def time_block(
     """
     torch.manual_seed(0)
     reset_peak(device)
-    measured: dict[str, float | None] = {}
+    measured: dict[str, Any] = {}
     try:
         block = _block(name, layout, width, heads, device, forward)
         call, train = _calls(block, layout, batch, device, Rematerialisation.of(remat))

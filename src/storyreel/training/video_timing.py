@@ -133,7 +133,7 @@ class VideoBench:
         with _drawn_on(device):
             self.transformer = StoryreelTransformer3DModel(**video.config).eval().requires_grad_(False)
             self.vae = _vae(video) if video.vae_channels else None
-        self.forward = use_forward(self.transformer, video.forward)
+        self.forward: Forward = use_forward(self.transformer, video.forward)
         shape = (1, self.layout.latents, 16, 2 * self.layout.rows, 2 * self.layout.columns)
         self.noise = torch.randn(shape, device=device)
         text = (2, 1, self.layout.segments, self.layout.text_tokens, self.transformer.config["text_embed_dim"])
