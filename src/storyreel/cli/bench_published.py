@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Published:
     """Ratios to a block with local attention alone, and milliseconds; None where there is no figure.
 
-    Ratios of 63 s: arXiv 2504.05298, figure 6. Milliseconds, and what follows from them: the authors' code
+    Ratios of 63 s: arXiv 2504.05298. Milliseconds, and what follows from them (TTT-Linear, 30 s): the authors' code
     (ttt-video-dit @6c316a7, ttt-tk @353b6c8), timed by this project; a training step rematerialises the block.
     """
 
