@@ -3,7 +3,7 @@
     python bench/training_step.py --seconds 9 --batch 48 --profile
 
 A step is all of it: a batch, text encoder and transformer forward and backward, the optimiser. The model, the batch and
-whether blocks are compiled are those of the recipe for so many seconds unless told otherwise; a batch is what this one
+the forward of its blocks are those of the recipe for so many seconds unless told otherwise; a batch is what this one
 GPU gets, so on N GPUs the trainer gives each an N-th of the recipe's. The last line is one JSON object with the device
 and versions.
 """
@@ -21,13 +21,16 @@ from profiling import show_profile, synchronise
 from torch import nn
 
 from storyreel.data.latent_clips import LatentClips
+from storyreel.models.forward import use_forward
+from storyreel.models.forward_names import FORWARDS
 from storyreel.models.text import build_text_encoder, build_tokenizer
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.recipes import demo
 from storyreel.toons.vocabulary import words
 from storyreel.training.config import DiffusionRun
 from storyreel.training.optimiser import MasterOptimiser
-from storyreel.training.transformer import Batches, _Stepper, prepare_for_gpu
+from storyreel.training.rematerialisation import Rematerialisation
+from storyreel.training.transformer import Batches, _Stepper
 
 CLIPS = 64
 
@@ -55,7 +58,8 @@ def main() -> None:
         "batch": run.batch,
         "mixer": run.transformer["mixer"],
         "layers": run.transformer["num_layers"],
-        "compile": run.compile_blocks,
+        "forward": run.forward,
+        "remat": run.remat,
         "milliseconds": round(milliseconds, 1),
         "host_milliseconds": round(1000 * submitted / options.steps, 1),
         "busy_milliseconds": busy and round(busy, 1),
@@ -74,7 +78,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mixer", default="ttt_mlp", help="a name that build_mixer knows")
     parser.add_argument("--batch", type=int, help="default: the recipe's, of all GPUs")
     parser.add_argument("--layers", type=int, help="default: the recipe's")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="default: as the recipe does")
+    parser.add_argument("--forward", choices=FORWARDS, help="of the blocks; default: the recipe's")
+    parser.add_argument("--remat", help="what is computed again, such as attention+mlp; default: the recipe's")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--profile", action="store_true", help="the dearest kernels, and the GPU's idle share")
     return parser.parse_args()
@@ -89,7 +94,8 @@ def configured(options: argparse.Namespace) -> DiffusionRun:
         run,
         transformer=run.transformer | {"mixer": options.mixer, "num_layers": layers},
         batch=options.batch or run.batch,
-        compile_blocks=run.compile_blocks if options.compile is None else options.compile,
+        forward=options.forward or run.forward,
+        remat=options.remat or run.remat,
     )
 
 
@@ -102,8 +108,8 @@ def build(run: DiffusionRun, device: torch.device) -> Callable[[], dict[str, tor
     transformer = StoryreelTransformer3DModel(**run.transformer)
     for model in (text_encoder, transformer):
         nn.Module.to(model.train(), device, dtype)
-    if device.type == "cuda":
-        prepare_for_gpu(transformer, run.compile_blocks)
+    use_forward(transformer, run.forward, training=True)
+    Rematerialisation.of(run.remat).apply(transformer)
     layout = transformer.layout_for(run.seconds, run.height, run.width, run.max_text_tokens)
     shape = (CLIPS, layout.latents, run.transformer["in_channels"], run.height // 8, run.width // 8)
     vocabulary = sorted(words())

@@ -17,6 +17,7 @@ import torch
 from storyreel.errors import ConfigError
 from storyreel.geometry import TokenLayout
 from storyreel.mixers import MIXER_NAMES
+from storyreel.models import fused_block
 from storyreel.models.fused_block import prepare_for_gpu
 from storyreel.models.transformer import StoryreelTransformer3DModel
 
@@ -94,31 +95,21 @@ def test_the_fused_forward_is_the_plain_one(mixer, seconds, levels):
     assert max(given.values()) < 1e-10, given
 
 
-@pytest.mark.parametrize("mixer", ["local", "ttt_linear"])
-def test_what_is_computed_again_is_the_same(mixer):
-    model = make(mixer).double()
-    lean = prepare_for_gpu(copy.deepcopy(model), lean=True)
-    given = errors(results(lean, 9, False), results(model, 9, False))
-    assert max(given.values()) < 1e-10, given
-
-
-def test_lean_blocks_keep_less():
-    """By the projections of the attention and of both directions: 9 tensors `[B, T, C]` and the logits of eta."""
-    kept = []
-    for lean in (False, True):
-        model = prepare_for_gpu(make("ttt_mlp", num_layers=1).double(), lean=lean)
-        inputs, sizes = draw(model, 3, False), {}
-
-        def keep(x, sizes=sizes):
-            sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
-            return x
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            y = model(*inputs)
-        kept.append(sum(sizes.values()))
-        del y
-    tensor = 8 * 2 * inputs[-1].total_tokens * 32
-    assert kept[0] - kept[1] > 9 * tensor
+@pytest.mark.parametrize("batch", [1, 2])
+def test_windows_some_after_the_others(batch, monkeypatch):
+    """Of five windows two at a time; with gradients all at once, as ever."""
+    model = make("local").double()
+    *inputs, layout = draw(model, 15, False, batch=batch)
+    assert layout.segments == 5
+    monkeypatch.setattr(fused_block, "ATTENDED_TOKENS", 2 * batch * layout.window_tokens + 1)
+    seen = []
+    attend = fused_block.attend
+    monkeypatch.setattr(fused_block, "attend", lambda q, k, v: seen.append(len(q)) or attend(q, k, v))
+    with torch.no_grad():
+        right = model(*inputs, layout)
+        given = prepare_for_gpu(model)(*inputs, layout)
+    assert seen == [2 * batch, 2 * batch, batch] * 2
+    torch.testing.assert_close(given, right, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("mixer", ["local", "ttt_mlp"])

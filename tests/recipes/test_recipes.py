@@ -20,13 +20,13 @@ def test_every_recipe_is_a_frozen_config_that_equals_itself(name):
 
 
 def test_changes_are_typed_and_nested():
-    recipe = get_recipe("demo-3s", ("steps=7", "optimiser.learning_rate=0.5", "compile_blocks=false", "name=mine"))
-    assert (recipe.steps, recipe.optimiser.learning_rate, recipe.compile_blocks, recipe.name) == (7, 0.5, False, "mine")
+    recipe = get_recipe("demo-3s", ("steps=7", "optimiser.learning_rate=0.5", "forward=plain", "name=mine"))
+    assert (recipe.steps, recipe.optimiser.learning_rate, recipe.forward, recipe.name) == (7, 0.5, "plain", "mine")
     assert dataclasses.replace(
         recipe,
         steps=get_recipe("demo-3s").steps,
         optimiser=get_recipe("demo-3s").optimiser,
-        compile_blocks=True,
+        forward="compiled",
         name="3s",
     ) == get_recipe("demo-3s")
 
@@ -39,7 +39,8 @@ def test_changes_are_typed_and_nested():
         ("demo-3s", "steps", "has no '='"),
         ("demo-3s", "steps=many", "'many' is no int"),
         ("demo-3s", "transformer=x", "cannot be set"),
-        ("demo-3s", "compile_blocks=maybe", "neither true nor false"),
+        ("demo-3s", "forward=maybe", "it must be one of auto, plain, compiled, fused"),
+        ("demo-3s", "remat=all", "remat is 'all', but 'all' is unknown; it is none, or some of block"),
     ],
 )
 def test_mistakes_are_told_in_one_line(name, change, message):

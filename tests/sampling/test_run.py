@@ -60,7 +60,8 @@ def test_a_run_makes_a_video_a_sheet_and_a_record(make, tmp_path, story):
     record = json.loads(made.record.read_text())
     assert record["settings"].pop("vae_dtype") in ("float32", "bfloat16")
     assert record["settings"] == {
-        "steps": 3, "guidance": 2.0, "solver": "ddim", "seed": 3, "device": "cpu", "dtype": "float32"
+        "steps": 3, "guidance": 2.0, "solver": "ddim", "seed": 3, "device": "cpu", "dtype": "float32",
+        "forward": "plain",
     }  # fmt: skip
     assert record["video"] == {"file": "v.mp4", "frames": 145, "height": 32, "width": 48, "fps": 16}
     assert Storyboard.model_validate(record["storyboard"]) == story
@@ -105,7 +106,8 @@ def test_the_command_in_the_record_makes_the_same_pixels_again(make, tmp_path):
     words = shlex.split(made.command)
     assert words[:2] == ["storyreel", "generate"]
     options = dict(zip(words[3::2], words[4::2], strict=True))
-    assert set(options) == {"--out", "--model", "--seconds", "--steps", "--guidance", "--solver", "--seed", "--device"}
+    decisive = ("out", "model", "seconds", "steps", "guidance", "solver", "seed", "device", "forward")
+    assert set(options) == {f"--{name}" for name in decisive}
     again = make(
         storyboard=words[2],
         model=options["--model"],

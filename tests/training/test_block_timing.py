@@ -33,7 +33,7 @@ def test_what_cannot_run_is_a_row_with_the_reason(monkeypatch):
     def refuse(*arguments):
         raise KernelUnavailable("no such thing. Try another.\nmore")
 
-    monkeypatch.setattr(block_timing, "_measured", refuse)
+    monkeypatch.setattr(block_timing, "_calls", refuse)
     measured = time_block("full", LAYOUT, 32, 2, batch=1, repeats=1, device=CPU)
     assert measured.refused == "no such thing. Try another."
     left = {name: value for name, value in dataclasses.asdict(measured).items() if name.endswith(("_ms", "_mib"))}
@@ -44,9 +44,9 @@ def test_the_peak_is_that_of_one_layer_alone():
     if not (block_timing.PROCESS / "clear_refs").exists():
         pytest.skip("this system does not tell")
     big = torch.ones(200 * 2**18)
-    block_timing._reset_peak(CPU)
-    held = block_timing._peak_mib(CPU)
+    block_timing.reset_peak(CPU)
+    held = block_timing.peak_mib(CPU)
     assert held > 200
     del big
-    block_timing._reset_peak(CPU)
-    assert block_timing._peak_mib(CPU) < held - 100
+    block_timing.reset_peak(CPU)
+    assert block_timing.peak_mib(CPU) < held - 100

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
+from storyreel.cli.bench_published import published
+from storyreel.data.files import write_whole
 from storyreel.errors import ConfigError, refusal
 from storyreel.geometry import TokenLayout
+from storyreel.models.forward_names import Forward, remat_words
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +24,16 @@ if TYPE_CHECKING:
 
 TIMED_SECONDS, SIZED_SECONDS = 3, 63
 PART_COLUMNS = (("forward_ms", 11), ("forward_floor_ms", 9), ("backward_ms", 13), ("backward_floor_ms", 9))
+COLUMNS = (
+    ("forward ms", "forward_ms", 12, 2),
+    ("x local", "forward_ratio", 9, 2),
+    ("paper", "published forward_ratio", 8, 2),
+    ("GB", "forward_mib", 8, 2),
+    ("training ms", "training_ms", 13, 2),
+    ("x local", "training_ratio", 9, 2),
+    ("paper", "published training_ratio", 8, 2),
+    ("GB", "peak_mib", 8, 2),
+)
 SMALLEST = "it must be 1 or more"
 
 
@@ -28,8 +42,10 @@ class BenchBlock:
     """Compare the layers of a transformer block's slot: their sizes, or their time and memory.
 
     --sizes builds nothing and answers at once. Without it each layer's block is run: forward as in sampling, and a
-    training step (forward, and backward with the block computed again). Times are medians in milliseconds, `x local` is
-    the ratio to a block without a mixer. On a GPU blocks have their fused forward (--forward plain: as on a CPU).
+    training step (forward, and backward with the block computed again; --remat says what of it). Times are medians in
+    milliseconds, `x local` is the ratio to a block without a mixer. On a GPU blocks have their fused forward (--forward
+    plain: as on a CPU).
+    At the paper's sizes its ratios stand beside. GB is the most memory by then.
     --parts times each part of the fused block by itself, beside the floor that an H100's arithmetic or memory sets.
     Defaults are the paper's sizes, which want a GPU; on a CPU give small ones: --width 320 --heads 5 --height 128
     --frame-width 192. The last line is one JSON object.
@@ -55,12 +71,16 @@ class BenchBlock:
     """Sequences at once."""
     repeats: Annotated[int, arg(metavar="N")] = 5
     """Calls that a median is taken of."""
-    forward: Literal["auto", "fused", "plain"] = "auto"
+    forward: Forward = "auto"
     """auto is fused on a GPU, plain elsewhere."""
+    remat: Annotated[str, arg(metavar="WORDS")] = "block+projections"
+    """What the training step computes again: none, or some of block, attention, forward, reverse, mlp, projections."""
     parts: bool = False
     """Time the parts of the fused block instead of the whole."""
     device: Annotated[str, arg(metavar="D")] = "auto"
     """auto (the first GPU, else the CPU), cpu, cuda, cuda:1 or mps."""
+    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: no file)")] = None
+    """A new file for the JSON object."""
     json: bool = False
     """Print the JSON object alone."""
 
@@ -73,6 +93,9 @@ def run(options: BenchBlock) -> None:
     if options.parts and options.forward == "plain":
         limit = "--parts are those of the fused block"
         raise ConfigError(refusal("--forward", options.forward, limit, "Leave one of the two out"))
+    if options.out and options.out.exists():
+        raise ConfigError(refusal("--out", options.out, "that file is there already", "Choose another name"))
+    remat_words(options.remat)
     seconds = options.seconds or (SIZED_SECONDS if options.sizes else TIMED_SECONDS,)
     layouts = [TokenLayout.for_video(length, options.height, options.frame_width) for length in seconds]
     from storyreel.mixers import MIXER_NAMES
@@ -88,10 +111,13 @@ def run(options: BenchBlock) -> None:
         from storyreel.sampling.device import choose_device
 
         device = choose_device(options.device)
-        facts |= {"batch": options.batch, "repeats": options.repeats} | machine_facts(device)
+        facts |= {"batch": options.batch, "repeats": options.repeats, "remat": options.remat} | machine_facts(device)
         measure = _timed_parts if options.parts else _timed
         rows = [row for layout in layouts for row in measure(layout, names, device, options)]
-    print(json.dumps({**facts, "layers": rows}))
+    facts["layers"] = rows
+    if options.out:
+        write_whole(options.out, json.dumps(facts, indent=1) + "\n")
+    print(json.dumps(facts))
 
 
 def _sized(layout: TokenLayout, table: list[LayerSize], options: BenchBlock) -> list[dict[str, Any]]:
@@ -115,16 +141,17 @@ def _timed(
 
     if not options.json:
         print(f"width {options.width}, {options.heads} heads, {layout.seconds} s, {layout.total_tokens:,} tokens")
-        print(
-            f"{'layer':15}{'forward ms':>12}{'x local':>9}{'training ms':>13}{'x local':>9}{'peak MiB':>10}", flush=True
-        )
-    rows, local = [], None
+        print(f"{'layer':15}{''.join(f'{title:>{width}}' for title, _, width, _ in COLUMNS)}", flush=True)
+    on_gpu: Forward = "fused" if device.type == "cuda" else "plain"
+    rows, local, forward = [], None, on_gpu if options.forward == "auto" else options.forward
+    size = (options.width, options.heads, options.height, options.frame_width)
     for name in sorted(names, key=lambda name: name != "local"):
-        given = {"batch": options.batch, "repeats": options.repeats, "device": device}
-        given["fused"] = options.forward == "fused" or (options.forward == "auto" and device.type == "cuda")
+        given: dict[str, Any] = {"batch": options.batch, "repeats": options.repeats, "device": device}
+        given |= {"forward": forward, "remat": options.remat}
         measured = time_block(name, layout, options.width, options.heads, **given)
         local = measured if name == "local" else local
-        row = _row(measured, local) | {"fused": given["fused"]}
+        theirs = published(layout.seconds, name, *size)
+        row = _row(measured, local) | {"forward": forward, "published": theirs and dataclasses.asdict(theirs)}
         rows.append(row)
         if not options.json:
             print(_line(row), flush=True)
@@ -171,24 +198,22 @@ def _row(own: BlockTime, local: BlockTime | None) -> dict[str, Any]:
         mine, base = getattr(own, f"{kind}_ms"), getattr(local, f"{kind}_ms", None)
         row[f"{kind}_ratio"] = round(mine / base, 3) if mine and base else None
         row[f"{kind}_ms"] = mine and round(mine, 3)
-    row["peak_mib"] = own.peak_mib and round(own.peak_mib, 1)
+    for key in ("forward_mib", "peak_mib"):
+        row[key] = row[key] and round(row[key], 1)
     return row
 
 
 def _line(row: dict[str, Any]) -> str:
-    if row["refused"]:
-        return f"{row['layer']:15}  {row['refused']}"
-    cells = [
-        ("forward_ms", 12, 2),
-        ("forward_ratio", 9, 2),
-        ("training_ms", 13, 2),
-        ("training_ratio", 9, 2),
-        ("peak_mib", 10, 0),
-    ]
-    shown = [
-        f"{'-':>{width}}" if row[key] is None else f"{row[key]:{width},.{digits}f}" for key, width, digits in cells
-    ]
-    return f"{row['layer']:15}{''.join(shown)}"
+    theirs = row["published"] or {}
+    cells = []
+    for _, key, width, digits in COLUMNS:
+        value = theirs.get(key.removeprefix("published ")) if key.startswith("published ") else row[key]
+        cells.append(f"{'-':>{width}}" if value is None else f"{_in_gb(key, value):{width},.{digits}f}")
+    return f"{row['layer']:15}{''.join(cells)}  {row['refused'] or ''}".rstrip()
+
+
+def _in_gb(key: str, value: float) -> float:
+    return value * 2**20 / 1e9 if key.endswith("_mib") else value
 
 
 def machine_facts(device: torch.device) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from storyreel.cli.machine import check_workers, cores
 from storyreel.cli.progress import Counter, open_progress
 from storyreel.errors import ConfigError, OutputError, WeightsError, refusal
 from storyreel.geometry import SEGMENT_SECONDS, STAGE_SECONDS
+from storyreel.models.forward_names import Forward
 from storyreel.recipes.demo import TEST_SEED
 from storyreel.sampling.progress import Progress
 
@@ -58,6 +59,8 @@ class Evaluate:
     """Clips generated at once."""
     device: Annotated[str, arg(metavar="D")] = "auto"
     """auto (the first GPU, else the CPU), cpu, cuda, cuda:1 or mps."""
+    forward: Forward = "auto"
+    """Of the transformer's blocks: auto is fused (Triton kernels) on a CUDA GPU, plain elsewhere."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one a core)")] = None
     """Processes that draw."""
     out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output alone)")] = None
@@ -108,7 +111,7 @@ def _judge(options: Evaluate, progress: Progress) -> Judgement:
 
     progress.stage("load the model")
     folder = options.model or DEMO_MODEL
-    pipeline = load_pipeline(folder, device)
+    pipeline = load_pipeline(folder, device, forward=options.forward)
     probe = load_probe(options.probe or DEMO_PROBE)
     probe.to(pipeline.device)  # pyright: ignore[reportArgumentType] (diffusers wraps `to` without its self)
     info = ModelInfo.read(folder)

@@ -12,6 +12,7 @@ from storyreel.cli.machine import available_memory_bytes
 from storyreel.cli.progress import duration, open_progress
 from storyreel.errors import ConfigError, refusal
 from storyreel.geometry import STAGE_SECONDS
+from storyreel.models.forward_names import Forward
 
 GIB = 2**30
 CLEARLY_LESS = 0.8
@@ -58,6 +59,10 @@ class Generate:
     """Which story of a file that holds several, from 0."""
     keep_partial: bool = False
     """After Ctrl-C, keep the frames written so far, as VIDEO.partial.mp4 beside where VIDEO.mp4 would be."""
+    forward: Forward = "auto"
+    """Of the transformer's blocks: auto is fused (Triton kernels) on a CUDA GPU, plain elsewhere; all say the same."""
+    in_turn: bool = False
+    """With guidance, compute the two branches one after the other instead of together: less memory, more time."""
     force: bool = False
     """Begin also where memory seems too small."""
 
@@ -78,6 +83,8 @@ def run(options: Generate) -> None:
         device=options.device,
         story=options.story,
         keep_partial=options.keep_partial,
+        forward=options.forward,
+        in_turn=options.in_turn,
     )
     # Mistakes are told before the large libraries load, which takes seconds.
     seconds = request.check().seconds

@@ -20,7 +20,7 @@ from typing import Any
 import tyro
 
 import storyreel
-from storyreel.cli import arena, bench, bench_ops, data, doctor, evaluate, generate, toons, train, write
+from storyreel.cli import arena, bench, bench_ops, bench_video, data, doctor, evaluate, generate, toons, train, write
 from storyreel.errors import Stopped, StoryreelError
 
 USER_MISTAKE, USAGE, STOPPED = 1, 2, 130
@@ -68,6 +68,9 @@ COMMANDS = {
     "arena ratings": Command(arena.ArenaRatings, arena.run_ratings, "The same line begins again."),
     "bench block": Command(bench.BenchBlock, bench.run, "The rows above stand; the same line begins again."),
     "bench ops": Command(bench_ops.BenchOps, bench_ops.run, "The rows above stand; the same line begins again."),
+    "bench video": Command(
+        bench_video.BenchVideo, bench_video.run, "The lines above stand; the same line begins again."
+    ),
     "doctor": Command(doctor.Doctor, doctor.run, "The same line looks again."),
 }
 

@@ -4,11 +4,12 @@ from torch import Tensor, nn
 
 from storyreel.geometry import TokenLayout
 from storyreel.mixers.gate import Gate
+from storyreel.mixers.pieces import Piecewise
 from storyreel.mixers.placement import check_tokens, reversal
 from storyreel.ops.reorder import reorder
 
 
-class GatedBidirectional(nn.Module):
+class GatedBidirectional(Piecewise):
     """Z = X + tanh(a) * M(X), then Z' = Z + tanh(b) * rev(M(rev(Z))): arXiv 2504.05298, section 3.
 
     The same mixer M reads both ways, with a gate for each. `rev` is the layout's own reversal, whose borders between
@@ -24,7 +25,13 @@ class GatedBidirectional(nn.Module):
     def forward(self, x: Tensor, layout: TokenLayout) -> Tensor:
         """x `[B, T, C]` in the order of `layout`, to the same shape and dtype. GeometryError for another T."""
         check_tokens(x, layout)
-        z = self.gate_forward(x, self.mixer(x, layout), layout)
-        backward, forward = reversal(layout, x.device)
+        z = self.run_piece("forward", self._forward, x, layout)
+        return self.run_piece("reverse", self._reverse, z, layout)
+
+    def _forward(self, x: Tensor, layout: TokenLayout) -> Tensor:
+        return self.gate_forward(x, self.mixer(x, layout), layout)
+
+    def _reverse(self, z: Tensor, layout: TokenLayout) -> Tensor:
+        backward, forward = reversal(layout, z.device)
         y = self.mixer(reorder(z, backward, forward), layout.reversed())
         return self.gate_reverse(z, reorder(y, forward, backward), layout)

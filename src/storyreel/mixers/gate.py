@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from storyreel.geometry import TokenLayout
+from storyreel.mixers.pieces import Piecewise
 from storyreel.mixers.placement import check_tokens, text_mask
 
 
@@ -26,7 +27,7 @@ class Gate(nn.Module):
         return torch.addcmul(residual, torch.where(text_mask(layout, residual.device), text, video), update)
 
 
-class Gated(nn.Module):
+class Gated(Piecewise):
     """Z = X + tanh(a) * M(X): a mixer M that sees both ways at once, read once (docs/decisions/0009)."""
 
     def __init__(self, mixer: nn.Module, width: int, gate_init: float = 0.1) -> None:
@@ -37,4 +38,7 @@ class Gated(nn.Module):
     def forward(self, x: Tensor, layout: TokenLayout) -> Tensor:
         """x `[B, T, C]` in the order of `layout`, to the same shape and dtype. GeometryError for another T."""
         check_tokens(x, layout)
+        return self.run_piece("forward", self._forward, x, layout)
+
+    def _forward(self, x: Tensor, layout: TokenLayout) -> Tensor:
         return self.gate(x, self.mixer(x, layout), layout)

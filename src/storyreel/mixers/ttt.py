@@ -13,7 +13,7 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ STREAMED_MINI_BATCHES = 16
 
 State = TypeVar("State", MLPState, LinearState)
 
-Prepare = Callable[..., tuple[Tensor, Tensor, Tensor]]
+Prepare = Callable[..., Any]
 
 
 class TTTLayer(nn.Module, ABC, Generic[State]):
@@ -125,7 +125,7 @@ class TTTLayer(nn.Module, ABC, Generic[State]):
     def _prepared(self, x: Tensor, cos: Tensor, sin: Tensor, norm: HeadNorm) -> tuple[Tensor, Tensor, Tensor]:
         projected = (to(x).unflatten(-1, (self.heads, self.head_width)) for to in (self.to_q, self.to_k, self.to_v))
         compiled = resolve_backend(self.backend, x.device) in ("dual_compiled", "triton", "hopper")
-        prepare: Prepare = _compiled_prepare() if compiled else prepare_tokens
+        prepare: Prepare = compiled_prepare() if compiled else prepare_tokens
         if self.problem.checkpoint_every and torch.is_grad_enabled():
             prepare = functools.partial(checkpoint, prepare, use_reentrant=False, preserve_rng_state=False)
         return prepare(*projected, cos, sin, *norm, self.problem.eps)
@@ -182,8 +182,18 @@ def prepare_tokens(
 
 
 @functools.cache
-def _compiled_prepare() -> Prepare:
-    return torch.compile(prepare_tokens, dynamic=False)
+def compiled_prepare(backend: str | Callable[..., Any] = "inductor") -> Prepare:
+    """`prepare_tokens`, compiled once for any number of tokens (docs/decisions/0013)."""
+    compiled = torch.compile(prepare_tokens, backend=backend)
+
+    def prepare(q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, *others: Any) -> tuple[Tensor, ...]:
+        from torch._dynamo import maybe_mark_dynamic
+
+        for x, tokens_axis in ((q, 1), (k, 1), (v, 1), (cos, 0), (sin, 0)):
+            maybe_mark_dynamic(x, tokens_axis)
+        return compiled(q, k, v, cos, sin, *others)
+
+    return prepare
 
 
 def wide(x: Tensor) -> torch.dtype:

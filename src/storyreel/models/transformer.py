@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from storyreel.errors import ConfigError, GeometryError, refusal
 from storyreel.geometry import Compression, TokenLayout
 from storyreel.mixers import WINDOW_TOKENS, build_gated_mixer
+from storyreel.mixers.pieces import Piecewise
 from storyreel.mixers.placement import piece_lengths
 from storyreel.models.modulation import add_gated, modulated_norm, scale_and_shift
 from storyreel.models.positions import rotary_table, sincos_window, spread_window
@@ -31,7 +32,7 @@ from storyreel.ops.attention import local_attention
 Rotary = tuple[Tensor, Tensor]
 
 
-class StoryreelBlock(nn.Module):
+class StoryreelBlock(Piecewise):
     """One transformer block: local attention, the mixer over the whole sequence, then the feed-forward layer.
 
     X' = attention(norm(X));   Z = mixer(X');   Y = X + gate * Z        (arXiv 2504.05298, section 3.2)
@@ -62,14 +63,15 @@ class StoryreelBlock(nn.Module):
 
     def forward(self, x: Tensor, temb: Tensor, layout: TokenLayout, rotary: Rotary | None) -> Tensor:
         """x `[B, T, C]` in the order of `layout`, temb `[B, G, E]`, rotary as in `local_attention`; `[B, T, C]`."""
-        lengths = piece_lengths(layout)
-        y, gate = modulated_norm(self.norm1, x, temb, lengths)
-        y = self._attend(y, layout, rotary)
+        y, gate = self.run_piece("attention", self._attention, x, temb, layout, rotary)
         if self.mixer is not None:
             y = _mix(self.mixer, y, layout)
-        x = add_gated(x, y, gate, lengths)
-        y, gate = modulated_norm(self.norm2, x, temb, lengths)
-        return add_gated(x, self.ff(y), gate, lengths)
+        return self.run_piece("mlp", self._feed_forward, x, y, gate, temb, layout)
+
+    def _attention(self, x: Tensor, temb: Tensor, layout: TokenLayout, rotary: Rotary | None) -> tuple[Tensor, Tensor]:
+        """`[B, T, C]`, and the gates of the residual that it ends in."""
+        y, gate = modulated_norm(self.norm1, x, temb, piece_lengths(layout))
+        return self._attend(y, layout, rotary), gate
 
     def _attend(self, x: Tensor, layout: TokenLayout, rotary: Rotary | None) -> Tensor:
         attn: Any = self.attn1
@@ -77,6 +79,12 @@ class StoryreelBlock(nn.Module):
         y = local_attention(attn.norm_q(q), attn.norm_k(k), v, layout, rotary)
         project_out, dropout = attn.to_out
         return dropout(project_out(y.flatten(2)))
+
+    def _feed_forward(self, x: Tensor, y: Tensor, gate: Tensor, temb: Tensor, layout: TokenLayout) -> Tensor:
+        lengths = piece_lengths(layout)
+        x = add_gated(x, y, gate, lengths)
+        y, gate = modulated_norm(self.norm2, x, temb, lengths)
+        return add_gated(x, self.ff(y), gate, lengths)
 
 
 @torch.compiler.disable()

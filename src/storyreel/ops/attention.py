@@ -8,7 +8,8 @@ averaged (arXiv 2504.05298, section 3, and its authors' code).
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -85,6 +86,47 @@ def merge_windows(windows: Tensor, layout: TokenLayout) -> Tensor:
         shared = last if is_final else (last + pieces[4 * i + 5]) * 0.5
         parts += [own_text, *([first] if i == 0 else []), body, shared]
     return torch.cat(parts, dim=1)
+
+
+class WindowGroup(NamedTuple):
+    """Some neighbouring windows of a sequence: their layout by themselves, and where their tokens stand in the whole.
+
+    `shared` is the latent frame that the window before the first has too, None in front of a whole sequence.
+    """
+
+    layout: TokenLayout
+    text: slice
+    shared: slice | None
+    rest: slice
+
+    def take(self, x: Tensor) -> Tensor:
+        """Of the whole sequence `[B, T, ...]` the tokens of these windows, in the order of the group's own layout."""
+        if self.shared is None:
+            return x[:, self.text.start : self.rest.stop]
+        return torch.cat([x[:, self.text], x[:, self.shared], x[:, self.rest]], dim=1)
+
+    def put(self, y: Tensor, whole: Tensor) -> None:
+        """Writes what `merge_windows` made of these windows to its place; groups come one after the other."""
+        if self.shared is None:
+            whole[:, self.text.start : self.rest.stop] = y
+            return
+        frame = self.shared.stop - self.shared.start
+        text, shared, rest = y.split([self.layout.text_tokens, frame, self.rest.stop - self.rest.start], dim=1)
+        whole[:, self.text], whole[:, self.rest] = text, rest
+        whole[:, self.shared].add_(shared).mul_(0.5)
+
+
+def window_groups(layout: TokenLayout, windows: int) -> list[WindowGroup]:
+    """The windows of a sequence, so many at a time."""
+    places = layout.segment_slices()
+    groups = []
+    for first in range(0, layout.segments, windows):
+        last = min(first + windows, layout.segments) - 1
+        start, frame = places[first][0].start, layout.tokens_per_latent
+        own = dataclasses.replace(layout, segments=last - first + 1)
+        shared = slice(start - frame, start) if first else None
+        groups.append(WindowGroup(own, places[first][0], shared, slice(places[first][1].start, places[last][1].stop)))
+    return groups
 
 
 def _pieces(x: Tensor, layout: TokenLayout) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:

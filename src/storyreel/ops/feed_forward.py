@@ -45,6 +45,7 @@ class _FeedForward(torch.autograd.Function):
                 torch.mm(hidden, w2.mT, out=out)
             else:
                 torch.addmm(b2, hidden, w2.mT, out=out)
+            del hidden  # before the next one is there
         return y
 
     @staticmethod

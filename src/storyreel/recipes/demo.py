@@ -165,7 +165,7 @@ def base() -> DiffusionRun:
         rows_at_once=64,
         init="stills/model",
         scheduler=SCHEDULER,
-        compile_blocks=True,
+        forward="compiled",
     )
 
 

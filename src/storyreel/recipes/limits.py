@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from storyreel.errors import ConfigError, refusal
 from storyreel.geometry import SEGMENT_SECONDS
+from storyreel.models.forward_names import remat_words
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def check_value(kind: type, field: str, name: str, value: Any, old: Any) -> None
     hint = get_type_hints(kind)[field]
     if get_origin(hint) is Literal and value not in get_args(hint):
         raise ConfigError(refusal(name, value, f"it must be one of {', '.join(get_args(hint))}", way_out))
+    if field == "remat":
+        remat_words(value)
     limit = LIMITS.get(field)
     if limit is not None and isinstance(value, int | float) and not limit.holds(value):
         raise ConfigError(refusal(name, value, limit.text, way_out))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from storyreel.errors import GeometryError
 from storyreel.models.text import encode_texts
-from storyreel.sampling.guidance import guidance_scales, guided
+from storyreel.sampling.guidance import guidance_scales, guided_velocity
 from storyreel.sampling.pipeline import StoryreelPipeline
 from storyreel.sampling.schedulers import Solver, SolverName, initial_noise
 from storyreel.storyboard.schema import Storyboard, StoryboardSegment
@@ -28,10 +28,12 @@ def sample_latents(
     solver: SolverName,
     max_text_tokens: int,
     seed: int = 0,
+    in_turn: bool = False,
 ) -> Tensor:
     """Latents `[N, F, C, H, W]`, float32 on the model's device; video n has `pipeline`'s noise of seed + n.
 
-    texts: each video's, one a segment, scene marks written out. GeometryError where the videos differ in length.
+    texts: each video's, one a segment, scene marks written out. in_turn: as for the pipeline. GeometryError where the
+    videos differ in length.
     """
     lengths = {len(own) for own in texts}
     if len(lengths) != 1:
@@ -47,18 +49,14 @@ def sample_latents(
     text = torch.stack(branches).unflatten(1, (len(texts), segments)).to(pipeline.transformer.dtype)
     walk = Solver(pipeline.scheduler, solver, steps)
     generators = [torch.Generator().manual_seed(seed + n) for n in range(len(texts))]
-    device, dtype = pipeline.transformer.device, pipeline.transformer.dtype
 
     def noise() -> Tensor:
-        return torch.cat([initial_noise(pipeline.latent_shape(layout), own) for own in generators]).to(device)
+        return torch.cat([initial_noise(pipeline.latent_shape(layout), own) for own in generators]).to(
+            pipeline.transformer.device
+        )
 
     x = noise()
     for index, scale in enumerate(guidance_scales(steps, guidance)):
-        chosen = text[1:] if scale == 1 else text
-        inputs = x.to(dtype).repeat(len(chosen), 1, 1, 1, 1)
-        times = torch.full((len(inputs),), walk.times[index], device=device)
-        velocity = pipeline.transformer(inputs, chosen.flatten(0, 1), times, layout).float()
-        if scale != 1:
-            velocity = guided(*velocity.chunk(2), scale)
+        velocity = guided_velocity(pipeline.transformer, x, text, walk.times[index], scale, layout, in_turn=in_turn)
         x, _ = walk.step(index, velocity, x, noise() if walk.needs_noise else None)
     return x

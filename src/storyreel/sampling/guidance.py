@@ -14,6 +14,9 @@ from storyreel.errors import ConfigError, refusal
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from storyreel.geometry import TokenLayout
+    from storyreel.models.transformer import StoryreelTransformer3DModel
+
 
 def guidance_scales(steps: int, maximum: float, power: float = 1.0) -> list[float]:
     """The scale of each step: half a cosine wave from exactly 1 to exactly `maximum` (a single step has the maximum).
@@ -37,3 +40,35 @@ def check_guidance(maximum: float) -> None:
 def guided(unconditional: Tensor, conditional: Tensor, scale: float) -> Tensor:
     """The prediction moved away from the unconditional one: `unconditional + scale * (conditional - unconditional)`."""
     return unconditional + scale * (conditional - unconditional)
+
+
+def guided_velocity(
+    transformer: StoryreelTransformer3DModel,
+    x: Tensor,
+    text: Tensor,
+    time: int,
+    scale: float,
+    layout: TokenLayout,
+    *,
+    in_turn: bool = False,
+) -> Tensor:
+    """The guided velocity, float32 `[N, F, C, H, W]`, of N videos at noisy latents x of that shape.
+
+    text `[2, N, S, L, D]`: unconditional, then conditional, in the transformer's dtype. Both go through the transformer
+    as one batch, in_turn one after the other, which takes half the memory; at scale 1 the conditional one is enough.
+    """
+    import torch
+
+    text = text[1:] if scale == 1 else text
+    inputs = x.to(transformer.dtype)
+
+    def predict(text: Tensor) -> Tensor:
+        rows = text.flatten(0, 1)
+        times = torch.full((len(rows),), time, device=x.device)
+        return transformer(inputs.repeat(len(text), 1, 1, 1, 1), rows, times, layout).float()
+
+    velocity = torch.cat([predict(branch) for branch in text.split(1)]) if in_turn else predict(text)
+    if scale == 1:
+        return velocity
+    unconditional, conditional = velocity.chunk(2)
+    return guided(unconditional, conditional, scale)

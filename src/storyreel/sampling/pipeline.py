@@ -25,11 +25,13 @@ from transformers.utils import logging as transformers_logging
 
 from storyreel.errors import WeightsError
 from storyreel.geometry import TokenLayout
+from storyreel.models.forward import use_forward
+from storyreel.models.forward_names import Forward
 from storyreel.models.text import encode_texts
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.models.vae import decode_stream
 from storyreel.sampling.contact_sheet import LatentRGB, to_uint8
-from storyreel.sampling.guidance import guidance_scales, guided
+from storyreel.sampling.guidance import guidance_scales, guided_velocity
 from storyreel.sampling.model_folder import (
     MODELS,
     ModelInfo,
@@ -99,6 +101,7 @@ class StoryreelPipeline(DiffusionPipeline):
         solver: SolverName | None = None,
         seed: int = 0,
         latents: Tensor | None = None,
+        in_turn: bool = False,
         callback_on_step: Callable[[StepReport], None] | None = None,
         output_type: Literal["frames", "latent"] = "frames",
     ) -> StoryreelOutput:
@@ -106,8 +109,8 @@ class StoryreelPipeline(DiffusionPipeline):
 
         height, width, max_text_tokens: None for what the transformer's configuration has. guidance_scale: the last
         step's; the first has 1. solver: None for the scheduler's. seed: of the noise, the same on every device.
-        latents: noise to start from, float32 `[1, F, C, H, W]`, instead of that. StoryboardError where a text is too
-        long.
+        latents: noise to start from, float32 `[1, F, C, H, W]`, instead of that. in_turn: the branches of the guidance
+        one after the other, for less memory, instead of as one batch. StoryboardError where a text is too long.
         """
         # 1. The order of all tokens
         layout = self.layout_for(storyboard, height, width, max_text_tokens)
@@ -122,7 +125,7 @@ class StoryreelPipeline(DiffusionPipeline):
         # 5. Denoising
         x = noise.to(self.transformer.device)
         for index, scale in enumerate(scales):
-            velocity = self.predict(x, text, walk.times[index], scale, layout)
+            velocity = self.predict(x, text, walk.times[index], scale, layout, in_turn=in_turn)
             fresh = initial_noise(tuple(x.shape), generator).to(x.device) if walk.needs_noise else None
             x, clean = walk.step(index, velocity, x, fresh)
             if callback_on_step is not None:
@@ -164,13 +167,11 @@ class StoryreelPipeline(DiffusionPipeline):
         return torch.stack(encoded).to(self.transformer.device, self.transformer.dtype)
 
     @torch.no_grad()
-    def predict(self, x: Tensor, text: Tensor, time: int, scale: float, layout: TokenLayout) -> Tensor:
-        """The guided velocity at noisy latents x `[1, F, C, H, W]`, float32. At scale 1 one branch is enough."""
-        text = text[1:] if scale == 1 else text
-        inputs = x.to(self.transformer.dtype).expand(len(text), *x.shape[1:])
-        times = torch.full((len(text),), time, device=x.device)
-        velocity = self.transformer(inputs, text, times, layout).float()
-        return velocity if scale == 1 else guided(velocity[:1], velocity[1:], scale)
+    def predict(
+        self, x: Tensor, text: Tensor, time: int, scale: float, layout: TokenLayout, *, in_turn: bool = False
+    ) -> Tensor:
+        """The guided velocity at noisy latents x `[1, F, C, H, W]`, float32; text as `encode` gives it."""
+        return guided_velocity(self.transformer, x, text[:, None], time, scale, layout, in_turn=in_turn)
 
     def decode(self, latents: Tensor) -> Iterator[np.ndarray]:
         """Latents `[1, F, C, H, W]` as frames, uint8 `[n, height, width, 3]` at a time, in bounded memory."""
@@ -183,9 +184,11 @@ def load_pipeline(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     *,
+    forward: Forward = "auto",
     on_part: Callable[[str], None] = lambda part: None,
 ) -> StoryreelPipeline:
     """The pipeline of a model folder, in eval mode. dtype None: what is fastest on the device (`fastest_dtypes`).
+    forward: the transformer blocks' (models/forward.py).
 
     `on_part` is called with the name of each of the five parts when it is loaded. WeightsError, one line, where the
     folder or a file of it is missing, damaged, cut short or of another model.
@@ -197,7 +200,9 @@ def load_pipeline(
     pipeline = StoryreelPipeline(**load_parts(folder, dtypes, on_part))
     for part in MODELS:
         getattr(pipeline, part).eval().requires_grad_(False)
-    return pipeline.to(device)
+    pipeline = pipeline.to(device)
+    use_forward(pipeline.transformer, forward)
+    return pipeline
 
 
 def save_pipeline(

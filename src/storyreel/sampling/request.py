@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from storyreel.assets import DEMO_MODEL
 from storyreel.errors import ConfigError, OutputError, StoryboardError, WeightsError, refusal
 from storyreel.geometry import SEGMENT_SECONDS, STAGE_SECONDS
+from storyreel.models.forward_names import Forward, check_forward
 from storyreel.sampling.guidance import check_guidance
 from storyreel.sampling.leftovers import clear_leftovers
 from storyreel.sampling.video import check_output
@@ -44,6 +45,8 @@ class Request:
     device: str = "auto"
     story: int = 0
     keep_partial: bool = False
+    forward: Forward = "auto"
+    in_turn: bool = False
 
     @property
     def folder(self) -> Path:
@@ -67,6 +70,7 @@ class Request:
             raise ConfigError(refusal("--steps", self.steps, "it must be 1 or more", "Try 20"))
         if self.guidance is not None:
             check_guidance(self.guidance)
+        check_forward(self.forward)
         self._check_outputs()
         check_stage(self.seconds)
         board = self._write().storyboard if is_plot(self.source) else read_storyboard(self.source, self.story)

@@ -20,6 +20,8 @@ from torch import Tensor
 import storyreel
 from storyreel.errors import Stopped
 from storyreel.geometry import FRAMES_PER_SECOND, PixelShape, TokenLayout
+from storyreel.models.forward import resolve_forward
+from storyreel.models.forward_names import Forward
 from storyreel.sampling.contact_sheet import latent_thumbnails, middle_frames, save_contact_sheet
 from storyreel.sampling.device import choose_device
 from storyreel.sampling.guidance import guidance_scales
@@ -51,7 +53,10 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the pixels, nothing left open. `guidance` is the maximum; dtypes are transformer's and VAE's."""
+    """What decides the pixels, nothing left open. `guidance` is the maximum; dtypes are transformer's and VAE's.
+
+    `forward` is that of the transformer's blocks, and "auto" is resolved; it changes no more than their rounding.
+    """
 
     steps: int
     guidance: float
@@ -60,6 +65,7 @@ class Settings:
     device: str
     dtype: str
     vae_dtype: str
+    forward: Forward
 
 
 @dataclass
@@ -111,13 +117,16 @@ def generate(
     solver: SolverName | None = None,
     story: int = 0,
     keep_partial: bool = False,
+    forward: Forward = "auto",
+    in_turn: bool = False,
 ) -> RunResult:
     """Make the video of a storyboard file, or of a plot (.txt), whose storyboard is written by rules.
 
     model: a model folder (None: the bundled demo). out: an MP4 file (None: the storyboard's name, here). seconds: how
     much of the storyboard from its start, a stage length (None: all of it). steps, guidance, solver: None for what the
     model's storyreel.json says. device: "auto", "cpu", "cuda", ... story: which one of a file of many, from 0.
-    keep_partial: stopped while frames are written, the frames so far stay as VIDEO.partial.mp4.
+    keep_partial: stopped while frames are written, the frames so far stay as VIDEO.partial.mp4. forward: of the
+    transformer's blocks (models/forward.py). in_turn: branches of the guidance one after the other, for less memory.
     A user's mistake is a StoryreelError of one line; nothing half-written stays then, nor after Ctrl-C, which is a
     Stopped where frames were or could have been kept. What a killed run to `out` left is removed, with a note.
     """
@@ -134,6 +143,8 @@ def generate(
         device=device,
         story=story,
         keep_partial=keep_partial,
+        forward=forward,
+        in_turn=in_turn,
     )
     return carry_out(request, progress)
 
@@ -163,7 +174,9 @@ def _prepare(request: Request, told: Storyboard, diary: Diary) -> Job:
         check_folder(request.folder)
         info = ModelInfo.read(request.folder)
         device = choose_device(request.device)
-        pipeline = load_pipeline(request.folder, device, on_part=lambda part: diary.progress.advance())
+        pipeline = load_pipeline(
+            request.folder, device, forward=request.forward, on_part=lambda part: diary.progress.advance()
+        )
         settings = _settings(request, info, pipeline, device)
     layout = pipeline.layout_for(told, info.height, info.width, info.max_text_tokens)
     linted = lint_storyboard(told, pipeline.tokenizer, layout.text_tokens)
@@ -184,6 +197,7 @@ def _settings(request: Request, info: ModelInfo, pipeline: StoryreelPipeline, de
         device=str(device),
         dtype=str(pipeline.transformer.dtype).removeprefix("torch."),
         vae_dtype=str(pipeline.vae.dtype).removeprefix("torch."),
+        forward=resolve_forward(request.forward, pipeline.transformer),
     )
     Solver(pipeline.scheduler, settings.solver, settings.steps)
     guidance_scales(settings.steps, settings.guidance)
@@ -238,6 +252,7 @@ def _denoise(job: Job, diary: Diary) -> Tensor:
             guidance_scale=job.settings.guidance,
             solver=job.settings.solver,
             seed=job.settings.seed,
+            in_turn=job.request.in_turn,
             callback_on_step=after_step,
             output_type="latent",
         )
@@ -294,5 +309,7 @@ def _command(request: Request, settings: Settings) -> str:
         "solver": settings.solver,
         "seed": settings.seed,
         "device": settings.device,
+        "forward": settings.forward,
+        "in-turn": request.in_turn,
     }
     return command_line(request.source, options)

@@ -1,7 +1,7 @@
 """Time and memory of one transformer block with each mixer: forward as in sampling, and a training step.
 
-A training step is forward and backward with the block computed a second time for its gradients (rematerialised), as
-long videos are trained. bfloat16 on a GPU, float32 elsewhere; random weights and tokens.
+A training step is forward and backward with the block computed a second time for its gradients (rematerialised), or
+some of its pieces, as long videos are trained. bfloat16 on a GPU, float32 elsewhere; random weights and tokens.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from storyreel.errors import KernelUnavailable
 from storyreel.geometry import TokenLayout
 from storyreel.mixers import build_gated_mixer
+from storyreel.models.forward import choose_backends
+from storyreel.models.forward_names import Forward
 from storyreel.models.fused_block import fuse_block
 from storyreel.models.positions import rotary_table
 from storyreel.models.transformer import StoryreelBlock
 from storyreel.training.block_parts import PartTime, parts, time_part
-from storyreel.training.transformer import choose_backends
+from storyreel.training.rematerialisation import Rematerialisation
 
 TIME_EMBEDDING = 512
 # A TTT layer keeps its memory after so many mini-batches and computes those between again.
@@ -30,11 +32,16 @@ CHECKPOINT_EVERY = 64
 PROCESS = Path("/proc/self")
 
 
+REMAT = "block+projections"
+"""How long videos are trained: see training/rematerialisation.py."""
+
+
 @dataclass(frozen=True)
 class BlockTime:
     """Medians of the repeats in milliseconds, and the most memory held by then in MiB (None: the system does not say).
 
-    On a GPU that is the GPU's, elsewhere the whole process's. `refused` says why there are no times.
+    On a GPU that is the GPU's, elsewhere the whole process's; of the forward pass, and of both. `refused` says why
+    there are no times, or none of a training step.
     """
 
     layer: str
@@ -42,6 +49,7 @@ class BlockTime:
     tokens: int
     forward_ms: float | None = None
     training_ms: float | None = None
+    forward_mib: float | None = None
     peak_mib: float | None = None
     refused: str | None = None
 
@@ -55,21 +63,28 @@ def time_block(
     batch: int,
     repeats: int,
     device: torch.device,
-    fused: bool = False,
+    forward: Forward = "plain",
+    remat: str = REMAT,
 ) -> BlockTime:
     """One block whose slot holds the mixer of that name ("local": none), on `batch` sequences of `layout`.
 
-    fused: with the forward of `models/fused_block.py`. ConfigError for an unknown mixer or a width that `heads` do not
-    divide into heads.
+    forward: "plain", "compiled" or "fused". remat: what the training step computes again. ConfigError for an unknown
+    mixer, or a width that `heads` do not divide into heads.
     """
     torch.manual_seed(0)
-    _reset_peak(device)
+    reset_peak(device)
+    measured: dict[str, Any] = {}
     try:
-        block = _block(name, layout, width, heads, device, fused)
-        times = _measured(block, layout, batch, repeats, device)
+        block = _block(name, layout, width, heads, device, forward)
+        call, train = _calls(block, layout, batch, device, Rematerialisation.of(remat))
+        choose_backends(block, training=False)
+        measured["forward_ms"] = _milliseconds(call, repeats, device)
+        measured["forward_mib"] = peak_mib(device)
+        choose_backends(block, training=True)
+        measured["training_ms"] = _milliseconds(train, repeats, device)
     except (KernelUnavailable, torch.OutOfMemoryError) as error:
-        return BlockTime(name, layout.seconds, layout.total_tokens, refused=str(error).splitlines()[0])
-    return BlockTime(name, layout.seconds, layout.total_tokens, *times, _peak_mib(device))
+        return BlockTime(name, layout.seconds, layout.total_tokens, **measured, refused=str(error).splitlines()[0])
+    return BlockTime(name, layout.seconds, layout.total_tokens, **measured, peak_mib=peak_mib(device))
 
 
 def time_parts(
@@ -77,7 +92,8 @@ def time_parts(
 ) -> list[PartTime]:
     """Every part of the fused block of `time_block`, by itself, in the order in which they run."""
     torch.manual_seed(0)
-    block = _block(name, layout, width, heads, device, True)
+    block = _block(name, layout, width, heads, device, "fused")
+    choose_backends(block, training=True)
     dtype = next(block.parameters()).dtype
     pass_bytes = float(batch * layout.total_tokens * width * dtype.itemsize)
     return [
@@ -86,7 +102,9 @@ def time_parts(
     ]
 
 
-def _block(name: str, layout: TokenLayout, width: int, heads: int, device: torch.device, fused: bool) -> StoryreelBlock:
+def _block(
+    name: str, layout: TokenLayout, width: int, heads: int, device: torch.device, forward: Forward
+) -> StoryreelBlock:
     """In bfloat16 on a GPU, float32 elsewhere."""
     mixer = build_gated_mixer(
         name,
@@ -97,32 +115,36 @@ def _block(name: str, layout: TokenLayout, width: int, heads: int, device: torch
     )
     block = StoryreelBlock(width, heads, width // heads, TIME_EMBEDDING, mixer=mixer)
     nn.Module.to(block, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    if device.type == "cuda":
-        choose_backends(block)
-    return fuse_block(block, lean=layout.segments > 1) if fused else block
+    if forward == "fused":
+        fuse_block(block)
+    elif forward == "compiled":
+        block.compile(dynamic=False)
+    return block
 
 
-def _measured(
-    block: StoryreelBlock, layout: TokenLayout, batch: int, repeats: int, device: torch.device
-) -> tuple[float, float]:
+def _calls(
+    block: StoryreelBlock, layout: TokenLayout, batch: int, device: torch.device, remat: Rematerialisation
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A forward pass as in sampling, and a training step, on random tokens."""
     dtype = next(block.parameters()).dtype
     width, heads = block.norm1.norm.normalized_shape[0], block.attn1.heads
     x = torch.randn(batch, layout.total_tokens, width, device=device, dtype=dtype, requires_grad=True)
     temb = torch.randn(batch, 1, TIME_EMBEDDING, device=device, dtype=dtype)
     rotary = rotary_table(layout, width // heads, (layout.rows, layout.columns), device)
     dy = torch.randn_like(x)
+    remat.apply(block)
+    whole = remat.whole(block)
 
-    def forward() -> None:
+    def call() -> None:
         with torch.no_grad():
             block(x, temb, layout, rotary)
 
-    def training() -> None:
-        y = checkpoint(block, x, temb, layout, rotary, use_reentrant=False, preserve_rng_state=False)
-        y.backward(dy)
+    def train() -> None:
+        whole(x, temb, layout, rotary).backward(dy)
         for tensor in (x, *block.parameters()):
             tensor.grad = None
 
-    return _milliseconds(forward, repeats, device), _milliseconds(training, repeats, device)
+    return call, train
 
 
 def _milliseconds(call: Callable[[], object], repeats: int, device: torch.device) -> float:
@@ -130,22 +152,22 @@ def _milliseconds(call: Callable[[], object], repeats: int, device: torch.device
     call()
     times = []
     for _ in range(repeats):
-        _synchronise(device)
+        synchronise(device)
         began = time.perf_counter()
         call()
-        _synchronise(device)
+        synchronise(device)
         times.append(1000 * (time.perf_counter() - began))
     return sorted(times)[len(times) // 2]
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
 
 
-def _reset_peak(device: torch.device) -> None:
+def reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -153,7 +175,7 @@ def _reset_peak(device: torch.device) -> None:
         (PROCESS / "clear_refs").write_text("5")  # Linux: the peak counts from here on
 
 
-def _peak_mib(device: torch.device) -> float | None:
+def peak_mib(device: torch.device) -> float | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if not (PROCESS / "clear_refs").exists():

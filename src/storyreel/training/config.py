@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from storyreel.data.clip_config import ClipConfig
 from storyreel.errors import TrainingError, refusal
+from storyreel.models.forward_names import Forward
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ class DiffusionRun:
 
     `init` names the model folder of an earlier run, or "bundled" for the model that ships; mixers that it lacks start
     new, or are those of `mixer_init`, a folder too. `clean_prefix_share` and `level_power` are what `draw_noise_levels`
-    makes of them. `compile_blocks` compiles the blocks (on a GPU) around the mixers,
-    which compile what pays. A process with more than `rows_at_once` rows of a batch takes them one part after the
-    other and steps with the mean of their gradients; None takes them all at once.
+    makes of them. `forward` is the blocks' (models/forward.py), `remat` what they compute again for gradients, such as
+    "block+projections" (training/rematerialisation.py). A process with more than `rows_at_once` rows of a batch takes
+    them one part after the other and steps with the mean of their gradients; None takes them all at once.
     """
 
     name: str
@@ -110,7 +111,8 @@ class DiffusionRun:
     init: str | None = None
     mixer_init: str | None = None
     stages: tuple[int, ...] = (3,)
-    compile_blocks: bool = False
+    forward: Forward = "auto"
+    remat: str = "none"
     rows_at_once: int | None = None
     scheduler: dict[str, Any] = field(default_factory=dict)
 

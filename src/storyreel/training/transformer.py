@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from storyreel.data.latent_clips import LatentClips, batch_indices
-from storyreel.errors import KernelUnavailable
 from storyreel.geometry import TokenLayout
-from storyreel.mixers.ttt import TTTMLP, TTTLayer, TTTLinear
+from storyreel.models.forward import use_forward
 from storyreel.models.state_dict import load_cogvideox, load_mixers
 from storyreel.models.text import build_text_encoder, build_tokenizer, encode_ids, tokenize
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.models.vae import load_vae
-from storyreel.ops.ttt import resolve_backend
 from storyreel.sampling.pipeline import StoryreelPipeline, load_pipeline, save_pipeline
 from storyreel.sampling.schedulers import build_scheduler
 from storyreel.toons.vocabulary import words
@@ -30,6 +26,7 @@ from storyreel.training.diffusion import add_noise, draw_noise_levels, per_laten
 from storyreel.training.graph import TrainingStep
 from storyreel.training.loop import Clock, Report, train_steps
 from storyreel.training.optimiser import MasterOptimiser
+from storyreel.training.rematerialisation import Rematerialisation
 
 
 class Batches:
@@ -108,8 +105,8 @@ def train_diffusion(run: DiffusionRun, root: Path, *, device: torch.device, cloc
     tokenizer, text_encoder, transformer = build_models(run, root)
     for model in (text_encoder, transformer):
         nn.Module.to(model.train(), device, dtype)
-    if device.type == "cuda":
-        prepare_for_gpu(transformer, run.compile_blocks)
+    use_forward(transformer, run.forward, training=True)
+    Rematerialisation.of(run.remat).apply(transformer)
     layout = transformer.layout_for(run.seconds, run.height, run.width, run.max_text_tokens)
     clips = LatentClips.load(root / run.latents_folder)
     batches = Batches(run, clips, tokenizer, layout, device)
@@ -179,28 +176,6 @@ def close_blocks(transformer: StoryreelTransformer3DModel) -> None:
     for name, parameter in transformer.named_parameters():
         if name.startswith("proj_out.") or (".linear." in name and "norm" in name):
             parameter.zero_()
-
-
-def prepare_for_gpu(transformer: StoryreelTransformer3DModel, compile_blocks: bool) -> None:
-    """The fastest backend of the TTT layers that this machine has a gradient for; whole blocks compiled where asked."""
-    choose_backends(transformer)
-    if compile_blocks:
-        for block in transformer.transformer_blocks:
-            block.compile(dynamic=False)
-
-
-def choose_backends(model: nn.Module) -> None:
-    """Gives each TTT layer of `model` the fastest backend that a GPU here has a gradient for."""
-    for module in model.modules():
-        if isinstance(module, TTTLayer):
-            module.backend = _training_backend(module)
-
-
-def _training_backend(layer: TTTLayer[Any]) -> str:
-    if isinstance(layer, TTTMLP | TTTLinear):
-        with suppress(KernelUnavailable):
-            return resolve_backend("triton", torch.device("cuda"))
-    return "dual_compiled"
 
 
 class _Stepper:

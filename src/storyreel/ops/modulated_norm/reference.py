@@ -20,6 +20,6 @@ def norm(x: Tensor, factor: Tensor, offset: Tensor, lengths: Sequence[int], eps:
 
 
 def per_token(table: Tensor, lengths: Sequence[int]) -> Tensor:
-    """`[B, R, C]` to `[B, T, C]`."""
-    rows = torch.arange(len(lengths), device=table.device) % table.shape[1]
-    return table[:, rows.repeat_interleave(torch.tensor(lengths, device=table.device))]
+    """`[B, R, C]` to `[B, T, C]`; without an index, which would have to be sent to the device."""
+    rows = table.split(1, dim=1)
+    return torch.cat([rows[piece % len(rows)].expand(-1, length, -1) for piece, length in enumerate(lengths)], dim=1)

@@ -6,9 +6,20 @@ from storyreel.ops.ttt.interface import (
     LinearState,
     MLPState,
     TTTProblem,
+    fastest_backend,
     resolve_backend,
     ttt_linear,
     ttt_mlp,
 )
 
-__all__ = ["BACKENDS", "HeadNorm", "LinearState", "MLPState", "TTTProblem", "resolve_backend", "ttt_linear", "ttt_mlp"]
+__all__ = [
+    "BACKENDS",
+    "HeadNorm",
+    "LinearState",
+    "MLPState",
+    "TTTProblem",
+    "fastest_backend",
+    "resolve_backend",
+    "ttt_linear",
+    "ttt_mlp",
+]

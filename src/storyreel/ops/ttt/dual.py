@@ -161,4 +161,5 @@ def residual_norm(q: Tensor, z: Tensor, norm_w: Tensor, norm_b: Tensor, eps: flo
 @functools.cache
 def _step(is_mlp: bool, compiled: bool) -> Callable[..., Tensors]:
     step = mlp_step if is_mlp else linear_step
-    return torch.compile(step, dynamic=False) if compiled else step
+    # A mini-batch is a view whose strides tell how long the sequence is: the second length has a graph for all others.
+    return torch.compile(step) if compiled else step

@@ -15,7 +15,17 @@ from storyreel.ops.ttt import dual, reference
 from storyreel.ops.ttt.problem import TTTProblem
 from storyreel.ops.ttt.states import HeadNorm, LinearState, MLPState
 
-__all__ = ["BACKENDS", "HeadNorm", "LinearState", "MLPState", "TTTProblem", "resolve_backend", "ttt_linear", "ttt_mlp"]
+__all__ = [
+    "BACKENDS",
+    "HeadNorm",
+    "LinearState",
+    "MLPState",
+    "TTTProblem",
+    "fastest_backend",
+    "resolve_backend",
+    "ttt_linear",
+    "ttt_mlp",
+]
 
 BACKENDS = ("reference", "dual", "dual_compiled", "auto", "triton", "hopper")
 
@@ -76,6 +86,25 @@ def resolve_backend(name: str, device: torch.device) -> str:
     if name == "hopper":
         _check_hopper(device)
     return "dual" if name == "auto" else name
+
+
+def fastest_backend(
+    width: int, hidden: int | None, problem: TTTProblem, dtype: torch.dtype, device: torch.device, *, gradients: bool
+) -> str:
+    """The backend that a model should be given on `device`, compilers welcome; "auto" off GPUs.
+
+    width: of a head; hidden: of TTT-MLP's hidden layer, None for TTT-Linear; gradients: whether they are wanted.
+    """
+    from storyreel.ops.ttt.hopper import requirements
+
+    if device.type != "cuda":
+        return "auto"
+    on_hopper = not requirements.device_trouble(device)
+    if not gradients and on_hopper and not requirements.shape_trouble(width, hidden, problem.mini_batch, dtype):
+        return "auto"
+    if find_spec("triton") is not None:
+        return "triton"
+    return "dual_compiled" if gradients else "auto"
 
 
 def _check_triton(device: torch.device) -> None:

@@ -1,0 +1,78 @@
+"""Which forward a transformer's blocks have: one word, for sampling, judging, training and measuring alike.
+
+- `plain`: the blocks as they are written, on any device.
+- `compiled`: the same through torch.compile, around the mixers, on a GPU (docs/decisions/0013 has what it compiles
+  anew); plain elsewhere.
+- `fused`: that of `models/fused_block.py`, whose kernels are Triton's.
+- `auto`: ON_GPU on a CUDA GPU with Triton, plain elsewhere, and for a model that cannot be fused.
+
+All compute the same function of the same parameters, but for rounding.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from storyreel.mixers.ttt import TTTLayer
+from storyreel.models.forward_names import Forward, check_forward
+from storyreel.models.fused_block import fuse_block, obstacle
+from storyreel.models.transformer import StoryreelBlock, StoryreelTransformer3DModel
+from storyreel.ops.checks import resolve_kernels
+from storyreel.ops.ttt import fastest_backend
+
+ON_GPU: Forward = "fused"
+
+
+def use_forward(transformer: StoryreelTransformer3DModel, name: Forward = "auto", *, training: bool = False) -> Forward:
+    """Gives the blocks the forward of that name, whichever they had, and returns the name of what they have now.
+
+    The model is on its device already. Its TTT layers get the fastest backend there too: for gradients (training) or
+    without. ConfigError for another name, and for "fused" where a block cannot be.
+    """
+    name = resolve_forward(name, transformer)
+    choose_backends(transformer, training=training)
+    for block in _blocks(transformer):
+        _undo(block)
+        if name == "fused":
+            fuse_block(block)
+        elif name == "compiled":
+            block.compile(dynamic=False)
+    return name
+
+
+def resolve_forward(name: Forward, transformer: StoryreelTransformer3DModel) -> Forward:
+    """What a name stands for on the model's device; ConfigError for a name that is none."""
+    check_forward(name)
+    parameter = next(transformer.parameters())
+    if name == "compiled" and not parameter.is_cuda:
+        return "plain"
+    if name != "auto":
+        return name
+    with_kernels = parameter.is_cuda and resolve_kernels("forward", "auto", parameter) == "triton"
+    return ON_GPU if with_kernels and not any(map(obstacle, _blocks(transformer))) else "plain"
+
+
+def choose_backends(model: nn.Module, *, training: bool) -> None:
+    """Gives each TTT layer of `model`, on its device, the fastest backend there; training: that has a gradient."""
+    for module in model.modules():
+        if isinstance(module, TTTLayer):
+            weight, hidden = module.to_q.weight, module.state_shapes().get("b1", (None,))
+            module.backend = fastest_backend(
+                module.head_width,
+                hidden[0],
+                module.problem,
+                weight.dtype,
+                weight.device,
+                gradients=training,
+            )
+
+
+def _blocks(transformer: StoryreelTransformer3DModel) -> list[StoryreelBlock]:
+    return [block for block in transformer.transformer_blocks if isinstance(block, StoryreelBlock)]
+
+
+def _undo(block: StoryreelBlock) -> None:
+    for module in (block, block.mixer):
+        if module is not None:
+            module.__dict__.pop("forward", None)
+    block._compiled_call_impl = None
