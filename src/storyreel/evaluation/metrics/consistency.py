@@ -13,22 +13,22 @@ METRICS = (
         "scene_consistency",
         "0 to 1",
         "higher",
-        "mean over the sampled frames of a scene (a shot, without a storyboard) of (cosine to the frame before + cosine "
-        "to the scene's first) / 2, at least 0",
+        "mean over the sampled frames of a scene (a shot, without a storyboard) of (cosine to the frame before + "
+        "cosine to the scene's first) / 2, at least 0",
         "VBench, subject_consistency (arXiv 2311.17982), scene by scene",
     ),
     Metric(
         "place_visits",
         "cosine",
         "higher",
-        "mean cosine between the mean features of two scenes at one place, minus that of two scenes at different places",
+        "mean cosine between the mean features of two scenes at one place, minus that of two at different places",
     ),
     Metric(
         "character_visits",
         "cosine",
         "higher",
-        "mean cosine between the mean features of two segments of different scenes with the same characters, minus that "
-        "of two with no character in common",
+        "mean cosine between the mean features of two segments of different scenes with the same characters, minus "
+        "that of two with no character in common",
     ),
 )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 
 from storyreel.data.decode import Decoder
 from storyreel.errors import DataError
@@ -85,8 +86,10 @@ class Frames:
         try:
             with Decoder(self.path) as decoder:
                 self.grid = Grid(Fraction(decoder.stream.average_rate or FRAMES_PER_SECOND))
+                # One for all frames: to_ndarray alone would set up a scaler for each.
+                reformatter = VideoReformatter()
                 for frame in decoder.frames():
-                    picture = frame.to_ndarray(format="rgb24")
+                    picture = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
                     yield picture
                     count += 1
                 errors = decoder.errors

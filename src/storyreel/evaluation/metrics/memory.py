@@ -3,12 +3,13 @@
 A probe is two segments between which the thing was out of view for `gap` segments (0: they are neighbours, a control).
 Families: the wallpaper or sky and the floor of a place (in any toon), the collar of a character (in drawn toons, whose
 geometry is known). A probe counts only where both segments are readable: the demo's probe sees the right place, or the
-character, in both, and both colours can be read. So a video that shows the wrong thing has no memory score, not a bad or
-a good one.
+character, in both, and both colours can be read. So a video that shows the wrong thing has no memory score, neither a
+bad nor a good one.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -41,9 +42,7 @@ class MemoryProbe:
         return asdict(self)
 
 
-def memory_probes(
-    story: Story, readings: Readings, seen: Sequence[tuple[str, frozenset[str]]]
-) -> list[MemoryProbe]:
+def memory_probes(story: Story, readings: Readings, seen: Sequence[tuple[str, frozenset[str]]]) -> list[MemoryProbe]:
     """All probes of a toon; `seen` is (place, species) that the demo's probe read in each segment."""
     if story.toon is None:
         return []
@@ -54,7 +53,7 @@ def memory_probes(
         if own.place is not None:
             visits[own.place, story.places[segment]].append(segment)
     for segments in visits.values():
-        for a, b in zip(segments, segments[1:], strict=False):
+        for a, b in itertools.pairwise(segments):
             found += _of_room(story, readings, seen, a, b)
     if story.truth is None:
         return found
@@ -63,7 +62,7 @@ def memory_probes(
         shown[name].append(segment)
     species = {own["name"]: own["species"] for own in story.truth["story"]["cast"]}
     for name, segments in shown.items():
-        for a, b in zip(segments, segments[1:], strict=False):
+        for a, b in itertools.pairwise(segments):
             there = b < len(seen) and species[name] in seen[a][1] and species[name] in seen[b][1]
             first, again = (readings.collars[own, name] if there else None for own in (a, b))
             found.append(MemoryProbe("collar", b - a - 1, "collar", len(COLLAR), first, again))

@@ -29,7 +29,7 @@ METRICS = (
         "duplicate_frames",
         "share",
         "lower",
-        f"frames in which no block of 16 x 16 pixels differs by more than {DUPLICATE_CHANGE} of 255 from the frame before",
+        f"frames in which no block of 16 x 16 pixels differs by more than {DUPLICATE_CHANGE} of 255 from that before",
     ),
     Metric("frozen_frames", "share", "lower", f"frames in runs of {FROZEN_FRAMES} or more duplicate frames"),
     Metric(

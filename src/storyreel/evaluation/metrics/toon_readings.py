@@ -35,8 +35,8 @@ NO_TOON = "the story is not told in the toons' words"
 METRICS = (
     Metric("place_right", "share", "higher", "segments in which the probe reads the place that the story has"),
     Metric("characters_right", "share", "higher", "segments in which the probe reads just the characters in view"),
-    Metric("character_right", "share", "higher", "(segment, species) of which the probe reads rightly whether it is there"),
-    Metric("colours_right", "share", "higher", "(segment, character) whose fur is read to have the colour that is told"),
+    Metric("character_right", "share", "higher", "(segment, species) of which the probe reads rightly if it is seen"),
+    Metric("colours_right", "share", "higher", "(segment, character) whose fur is read to have the colour told"),
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from PIL import Image
@@ -198,8 +199,9 @@ def _borders(
 def _small(frame: np.ndarray) -> VideoFrame:
     width = min(LOOK_WIDTH, frame.shape[1])
     height = max(2, round(frame.shape[0] * width / frame.shape[1] / 2) * 2)
-    own = av.VideoFrame.from_ndarray(frame, format="rgb24")
-    return own.reformat(width=width, height=height, format="bgr24", interpolation="AREA")
+    # A reformat of PyAV would set up its scaler anew for each frame.
+    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    return av.VideoFrame.from_ndarray(cv2.cvtColor(small, cv2.COLOR_RGB2BGR), format="bgr24")
 
 
 def _thumbnail(frame: np.ndarray) -> str:
