@@ -2,9 +2,9 @@
 
     python bench/metric_damage.py --stories 6 --first-seed 40
 
-Prints a table in Markdown: the mean of each metric on the drawings and on each kind of damage; an exclamation mark where
-the damage that the metric is for makes it worse on every story that has a value for both, else in how many of how many.
-The last line is all of it as JSON.
+Prints a table in Markdown: the mean of each metric on the drawings and on each kind of damage, in bold where the metric
+is for that damage: with an exclamation mark if it is worse on every story that has both values, else with the number of
+stories on which it is. The last line is all of it as JSON.
 """
 
 from __future__ import annotations

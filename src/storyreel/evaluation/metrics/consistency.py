@@ -48,7 +48,7 @@ def measure_scenes(features: np.ndarray, scenes: np.ndarray) -> Measured:
 def measure_places(features: np.ndarray, scenes: np.ndarray, places: Sequence[Hashable]) -> Measured:
     """place_visits; `places` has a key for each scene in turn, None where it is not told."""
     known = [scene for scene, place in enumerate(places) if place is not None and (scenes == scene).any()]
-    means = _unit(np.array([features[scenes == scene].mean(0) for scene in known]).reshape(len(known), -1))
+    means = _means(features, scenes, known)
     pairs = [(a, b) for a in range(len(known)) for b in range(a)]
     same = [float(means[a] @ means[b]) for a, b in pairs if places[known[a]] == places[known[b]]]
     other = [float(means[a] @ means[b]) for a, b in pairs if places[known[a]] != places[known[b]]]
@@ -60,7 +60,7 @@ def measure_characters(
 ) -> Measured:
     """character_visits; `segments` int `[n]` says which segment each frame is of, the others go by segment."""
     known = [own for own in range(len(characters)) if characters[own] and (segments == own).any()]
-    means = _unit(np.array([features[segments == own].mean(0) for own in known]).reshape(len(known), -1))
+    means = _means(features, segments, known)
     same, other = [], []
     for a in range(len(known)):
         for b in range(a):
@@ -68,6 +68,12 @@ def measure_characters(
             if scenes[known[a]] != scenes[known[b]] and (one == two or not one & two):
                 (same if one == two else other).append(float(means[a] @ means[b]))
     return _difference(same, other, "no two scenes have the same characters, or none have different ones")
+
+
+def _means(features: np.ndarray, groups: np.ndarray, wanted: Sequence[int]) -> np.ndarray:
+    """Mean features `[wanted, D]` of groups, of length 1."""
+    rows = [features[groups == group].mean(0) for group in wanted]
+    return _unit(np.array(rows, np.float64).reshape(len(rows), features.shape[1]))
 
 
 def _difference(same: list[float], other: list[float], why: str) -> Measured:
