@@ -22,9 +22,10 @@ def test_gaps_are_put_together_and_unreadable_probes_do_not_count() -> None:
 def test_the_floor_is_how_often_two_videos_agree() -> None:
     one = [probe(1, "mint", "mint"), probe(1, "sky", "sky")]
     two = [probe(1, "mint", "sky"), probe(1, "rose", None)]
-    assert memory_table([one, two])[0].floor == pytest.approx(2 / 6)
+    assert memory_table([one, two, [], [], []])[0].floor == pytest.approx(2 / 6)
+    assert memory_table([one, two])[0].floor == pytest.approx(1 / 7)
     other = [probe(1, "mint", "mint", domain="wall of a bedroom")]
-    assert memory_table([one, other])[0].floor == pytest.approx(1 / 7)
+    assert memory_table([one, other, [], [], []])[0].floor == pytest.approx(1 / 7)
     assert memory_table([one])[0].floor == pytest.approx(1 / 7)
 
 

@@ -36,7 +36,7 @@ class Reel:
 
 def shuffled(reel: Reel) -> np.ndarray:
     """Segments in another order: every one moves on by half of the video."""
-    order = np.roll(np.arange(reel.segments), reel.segments // 2)
+    order = np.roll(np.arange(reel.segments), reel.segments // 2).tolist()
     return np.concatenate([reel.frames[:1], *(reel.frames[reel.span(own)] for own in order)])
 
 

@@ -21,6 +21,8 @@ from storyreel.evaluation.share import Share
 from storyreel.toons.catalogue import FLOOR_COLOURS, WALL_COLOURS
 from storyreel.toons.palette import COLLAR
 
+FEWEST_VIDEOS = 5
+"""With fewer videos the floor is what blind guessing would give."""
 GAPS = (0, 1, 2, 4, 8, 16)
 """Gaps are put together up to each of these: 3 and 4 are told as 4."""
 
@@ -90,7 +92,7 @@ def _of_room(
 @dataclass(frozen=True)
 class MemoryRow:
     """Probes of one family and gap. `right` is of those that are readable; `floor` is how often readings of two
-    different videos agree (1 / values where there is one video alone), `ceiling` the share right in drawn toons."""
+    different videos agree (1 / values with fewer than five videos), `ceiling` the share right in drawn toons."""
 
     family: str
     gap: int
@@ -138,7 +140,7 @@ def _floor(by_video: Sequence[Sequence[MemoryProbe]], family: str) -> float:
     every = _shown(one for probes in own for one in probes)
     within = [_shown(probes) for probes in own]
     pairs = _pairs(every) - sum(map(_pairs, within))
-    if pairs:
+    if pairs and len(by_video) >= FEWEST_VIDEOS:
         return (_agreeing(every) - sum(map(_agreeing, within))) / pairs
     values = [one.values for probes in own for one in probes]
     return sum(1 / count for count in values) / len(values)

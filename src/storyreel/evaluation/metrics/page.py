@@ -92,8 +92,8 @@ def _memory(evaluation: Evaluation, drawn: Evaluation | None) -> str:
     rows = "".join(_memory_row(method, row) for method, own in tables.items() for row in own)
     return (
         "<section><h2>Memory by gap</h2><p>What no text tells and the video chose itself: is it the same when it is "
-        "seen again after so many segments out of view? Floor: two different videos agree so often. Ceiling: drawn "
-        "toons.</p>"
+        "seen again after so many segments out of view? Floor: two different videos agree so often "
+        "(blind guessing, with fewer than five). Ceiling: drawn toons.</p>"
         f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
 

@@ -54,7 +54,7 @@ class SignalMeter:
     def add(self, frame: np.ndarray) -> None:
         """The next frame, uint8 `[H, W, 3]` RGB."""
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        small = _small(grey)
+        small = small_of(grey)
         change = most = still_change = still_share = np.nan
         if self._before is not None:
             difference = cv2.absdiff(frame, self._before)
@@ -77,7 +77,7 @@ class SignalMeter:
         return Signals(*columns, *through)
 
 
-def _small(grey: np.ndarray) -> np.ndarray:
+def small_of(grey: np.ndarray) -> np.ndarray:
     """float32, SMALL_WIDTH wide, sides multiples of BLOCK."""
     height, width = grey.shape
     rows = max(2, round(SMALL_WIDTH * height / width / BLOCK)) * BLOCK

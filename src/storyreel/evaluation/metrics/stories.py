@@ -110,14 +110,15 @@ def _drawn(truth: dict[str, Any], segment: int) -> ToonSegment:
     seen: dict[Species, int] = {}
     for one in (character for moment in moments for character in moment["characters"]):
         seen[one["species"]] = seen.get(one["species"], 0) + (one["fraction"] > 1 / 3)
-    species = frozenset(name for name, count in seen.items() if 2 * count >= len(moments))
+    species: frozenset[Species] = frozenset(name for name, count in seen.items() if 2 * count >= len(moments))
     return ToonSegment(moments[0]["place"], species, moments[0]["time_of_day"] == "night")
 
 
 def _from_texts(storyboard: Storyboard) -> Story:
     texts = [segment.text for segment in storyboard.segments]
     scenes = _scenes(storyboard)
-    places = _carried([_place_in(text) for text in texts], scenes)
+    told: list[PlaceKind | None] = [_place_in(text) for text in texts]
+    places = _carried(told, scenes)
     known = set(words())
     if not all(word in known for text in texts for word in tokens(text)):
         names = names_in(texts)
@@ -144,8 +145,8 @@ def names_in(texts: list[str]) -> list[str]:
 
 def _place_in(text: str) -> PlaceKind | None:
     said = text.lower().replace("the woods", "the forest")
-    found = {kind for kind in PLACES if re.search(rf"\b{kind}\b", said)}
-    return found.pop() if len(found) == 1 else None
+    found: list[PlaceKind] = [kind for kind in PLACES if re.search(rf"\b{kind}\b", said)]
+    return found[0] if len(found) == 1 else None
 
 
 def _night_in(text: str) -> bool | None:

@@ -104,7 +104,7 @@ class _Watched:
             if number == sampled[len(sampled) // 2]:
                 self.strip.append(_thumbnail(frame))
             self._on_frame()
-            yield number, _small(frame)
+            yield number, small_frame(frame)
         self._look()
 
     def _sample(self, number: int, segment: int, frame: np.ndarray) -> None:
@@ -196,12 +196,13 @@ def _borders(
     return apart, seams
 
 
-def _small(frame: np.ndarray) -> VideoFrame:
+def small_frame(frame: np.ndarray) -> VideoFrame:
+    """A frame as the search for cuts wants it: BGR, at most LOOK_WIDTH wide."""
     width = min(LOOK_WIDTH, frame.shape[1])
     height = max(2, round(frame.shape[0] * width / frame.shape[1] / 2) * 2)
     # A reformat of PyAV would set up its scaler anew for each frame.
     small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-    return av.VideoFrame.from_ndarray(cv2.cvtColor(small, cv2.COLOR_RGB2BGR), format="bgr24")
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(small[..., ::-1], np.uint8), format="bgr24")
 
 
 def _thumbnail(frame: np.ndarray) -> str:
