@@ -34,7 +34,7 @@ def test_what_no_text_tells_is_remembered_by_a_drawing(of_the_drawing: VideoResu
     readable = [own for own in of_the_drawing.memory if own.first is not None and own.again is not None]
     assert len(readable) > 10
     assert {own.family for own in readable} == {"wall", "floor", "collar"}
-    assert max(own.gap for own in readable) >= 2
+    assert max(own.gap for own in readable) == 1
     assert sum(own.first == own.again for own in readable) >= len(readable) - 1
 
 

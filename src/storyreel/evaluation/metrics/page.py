@@ -18,7 +18,7 @@ _STYLE = (
     "h3{font-size:1em;margin:1.4em 0 .3em;overflow-wrap:anywhere}p{margin:.4em 0}.wide{overflow-x:auto}"
     "table{border-collapse:collapse;margin:.6em 0}th,td{padding:4px 14px 4px 0;border-bottom:1px solid #dde2ea;"
     "text-align:right;font-variant-numeric:tabular-nums;vertical-align:top}th{font-weight:600}"
-    "th:first-child,td:first-child{text-align:left}td.text{text-align:left;font-size:13px;color:#5a6473;"
+    "th:first-child,td:first-child{text-align:left}td{white-space:nowrap}td.text{white-space:normal;text-align:left;font-size:13px;color:#5a6473;"
     "min-width:16em}.small{font-size:13px;color:#5a6473}.broken{color:#9b1c1c}"
     ".strip{display:flex;flex-wrap:wrap;gap:3px}.strip figure{margin:0}.strip img{display:block;width:120px}"
     ".strip figcaption{font-size:11px;color:#5a6473}dl{display:grid;gap:2px 20px;font-size:13px;margin:.5em 0;"
