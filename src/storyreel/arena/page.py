@@ -8,7 +8,7 @@ from html import escape
 
 from storyreel.arena.plots import influence_plot, interval_plot, win_rate_plot
 from storyreel.arena.ratings import OVERALL, Ratings, Report
-from storyreel.arena.table import number
+from storyreel.arena.table import automatic_lines, number
 from storyreel.wording import counted
 
 _STYLE = (
@@ -33,8 +33,12 @@ def report_as_page(report: Report, title: str = "Ratings") -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>{escape(title)}</h1>{_lead(report)}{_table(report)}{sections}{_raters(report)}</main></body></html>\n"
+        f"<h1>{escape(title)}</h1>{_automatic(report)}{_lead(report)}{_table(report)}{sections}{_raters(report)}</main></body></html>\n"
     )
+
+
+def _automatic(report: Report) -> str:
+    return "".join(f"<p role='note'><strong>{escape(line)}.</strong></p>" for line in automatic_lines(report))
 
 
 def _lead(report: Report) -> str:

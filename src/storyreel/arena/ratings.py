@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storyreel.arena.agreement import Agreement, agreement
 from storyreel.arena.ballots import TIE, Ballots
@@ -20,6 +21,7 @@ from storyreel.arena.connection import unrated
 from storyreel.arena.davidson import Array, fit
 from storyreel.arena.elo import ELO_PER_LOGIT, INITIAL, elo_ratings
 from storyreel.arena.flips import votes_to_flip
+from storyreel.arena.votes import AUTOMATIC
 
 FINAL_RATERS, FINAL_HALF_WIDTH = 24, 20.0
 """Ratings are final from 24 raters (ITU-T P.913 asks for 24 in a laboratory) and half-widths of 20 Elo on."""
@@ -86,13 +88,18 @@ class RaterInfluence:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is told of a study's votes. `raters` is sorted, the most influential first."""
+    """All that is told of a study's votes. `raters` is sorted, the most influential first.
+
+    `automatic` names the judges among them that are no people, and `automatic_votes` counts what they gave.
+    """
 
     methods: tuple[str, ...]
     axes: tuple[Ratings, ...]
     overall: Ratings
     raters: tuple[RaterInfluence, ...]
     wanted_half_width: float
+    automatic: tuple[str, ...] = ()
+    automatic_votes: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,13 +120,21 @@ def report(votes: Ballots, wanted_half_width: float = FINAL_HALF_WIDTH) -> Repor
     """Ratings on every axis of `votes`, overall, and each rater's influence."""
     parts = [_rate(votes.on(axis)) for axis in votes.axes]
     overall = _mean(parts, votes)
+    automatic = _automatic(votes)
     return Report(
         votes.methods,
         tuple(_ratings(axis, part, wanted_half_width) for axis, part in zip(votes.axes, parts, strict=True)),
         _ratings(OVERALL, overall, wanted_half_width),
         _by_influence(overall.influence, votes),
         wanted_half_width,
+        tuple(name for name, there in zip(votes.raters, automatic.tolist(), strict=True) if there),
+        int(automatic[votes.rater].sum()),
     )
+
+
+def _automatic(votes: Ballots) -> NDArray[np.bool_]:
+    """Which of the raters are no people."""
+    return np.array([name.startswith(AUTOMATIC) for name in votes.raters], bool)
 
 
 def _rate(votes: Ballots) -> _Part:
@@ -204,6 +219,8 @@ def _ratings(axis: str, part: _Part, wanted: float) -> Ratings:
 def _pending(part: _Part, widest: float, wanted: float) -> tuple[str, ...]:
     limit = min(wanted, FINAL_HALF_WIDTH)
     missing = []
+    if _automatic(part.votes)[part.votes.rater].any():
+        missing.append("some of the votes are not people's")
     if part.voted < FINAL_RATERS:
         missing.append(f"{part.voted} of {FINAL_RATERS} raters")
     if part.reasons:

@@ -32,13 +32,28 @@ def _plain(value: Any) -> Any:
 
 def report_as_lines(report: Report) -> list[str]:
     """The table of all axes, then each axis with its intervals, then what the numbers rest on."""
-    return [*_summary(report), *(line for ratings in (report.overall, *report.axes) for line in _axis(ratings))] + [
+    return [
+        *automatic_lines(report),
+        *_summary(report),
+        *(line for ratings in (report.overall, *report.axes) for line in _axis(ratings)),
+    ] + [
         "",
         "most influential raters (Elo that leaving one out would change overall):",
         *(
             f"  {printable(one.rater)}: {one.most:+.1f} on {printable(one.method)}, {counted(one.votes, 'vote')}"
             for one in report.raters[:_INFLUENTIAL]
         ),
+    ]
+
+
+def automatic_lines(report: Report) -> list[str]:
+    """A line that says how many of the votes are not people's; none where all are."""
+    if not report.automatic:
+        return []
+    judges = ", ".join(map(printable, report.automatic))
+    are = "is" if report.automatic_votes == 1 else "are"
+    return [
+        f"{report.automatic_votes} of {counted(report.overall.votes, 'vote')} {are} automatic, not people's: {judges}"
     ]
 
 

@@ -16,6 +16,8 @@ from storyreel.data.files import write_whole
 from storyreel.errors import DataError
 
 VERSION = 1
+AUTOMATIC = "automatic:"
+"""How the name of a judge that is no person begins; the hashes that stand for people have no colon."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet may take for the beginning of a formula (OWASP, CSV injection; ASVS 5.0, 1.2.10)."""
 

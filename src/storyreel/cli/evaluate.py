@@ -1,4 +1,7 @@
-"""`storyreel evaluate`: a model against stories it was never trained on. A thin wrapper of `evaluation.judge`."""
+"""`storyreel evaluate`: videos by metrics, or a model against stories it was never trained on.
+
+Thin wrappers of `evaluation.metrics` (cli/evaluate_videos.py) and `evaluation.judge`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from storyreel.assets import DEMO_MODEL, DEMO_PROBE
 from storyreel.cli.machine import check_workers, cores
@@ -27,15 +30,29 @@ STORY_SEGMENTS = 7
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a model on cartoons that it was never trained on.
+    """Measure a folder of videos, or a model on cartoons that it was never trained on.
 
-    Draws new stories, rebuilds them with the autoencoder, generates their texts anew, and lets a probe (a small network
-    trained on the truth) read the place and the characters in all three. Shares come with a 95% interval, the
-    autoencoder's PSNR a frame (averaged over frames) and pooled (of all frames' squared error together).
+    With DIR: cuts, flicker, frozen frames, seams, motion, sharpness and consistency of every video in it (or of each
+    method's, in a folder a method), against the storyboard beside it; of toons also places, characters, colours and
+    memory. docs/metrics.md says what each means. Results, a page with film strips and VBench's files lie in --out.
+
+    Without DIR: draws new stories, rebuilds them with the autoencoder, generates their texts anew, and lets a probe (a
+    small network trained on the truth) read the place and the characters in all three. Shares come with a 95% interval,
+    the autoencoder's PSNR a frame (averaged over frames) and pooled (of all frames' squared error together).
+
+    Example: storyreel evaluate videos --out scores
 
     Example: storyreel evaluate --clips 48 --out docs/demo/evaluation.json
     """
 
+    videos: Annotated[Positional[Path | None], arg(metavar="DIR", help_behavior_hint="(default: none)")] = None
+    """Folder of videos, or of a folder of videos for each method."""
+    weights: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: features of the probe)")] = None
+    """With DIR: folder of a CLIP or DINO model (safetensors), whose features consistency is measured with."""
+    ceiling: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")] = None
+    """With DIR: drawn toons (`storyreel toons`), on which the memory probes' ceiling is measured."""
+    votes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """With DIR, a folder a method: write the metrics as votes of automatic judges, for `storyreel arena ratings`."""
     model: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the bundled demo model)")] = None
     """Folder of the model. Nothing is downloaded: fetch one with hf download ID --local-dir DIR."""
     probe: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the bundled one)")] = None
@@ -63,16 +80,29 @@ class Evaluate:
     """Of the transformer's blocks: auto is fused (Triton kernels) on a CUDA GPU, plain elsewhere."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one a core)")] = None
     """Processes that draw."""
-    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output alone)")] = None
-    """JSON file for the figures."""
+    out: Annotated[
+        Path | None, arg(metavar="PATH", help_behavior_hint="(default: DIR-evaluation, or standard output alone)")
+    ] = None
+    """With DIR a folder for all results; else a JSON file for the figures."""
     keep: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")] = None
     """Folder that keeps what is generated: the same command goes on from there after Ctrl-C."""
     sheets: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: none)")] = None
     """Folder for contact sheets, drawn above generated."""
 
 
-def run(options: Evaluate) -> None:
-    """Measures, with progress on standard error; figures on standard output, the last line of it one JSON object."""
+def run(options: Evaluate) -> int:
+    """Measures, with progress on standard error; figures on standard output.
+
+    The last line is one JSON object for a model. The exit status is 1 where videos had to be left out.
+    """
+    if options.videos is not None:
+        from storyreel.cli.evaluate_videos import run_videos
+
+        _check_given(options, ("clips", "model", "seconds", "steps", "guidance", "solver", "seed", "batch", "workers",
+                               "forward", "keep", "sheets"), "judge a model, which goes without DIR")  # fmt: skip
+        return run_videos(options.videos, options.weights, options.probe or DEMO_PROBE, options.ceiling, options.votes,
+                          options.out, options.device)  # fmt: skip
+    _check_given(options, ("weights", "ceiling", "votes"), "measure videos, which needs DIR")
     _check(options)
     with open_progress() as progress:
         judgement = _judge(options, progress)
@@ -84,6 +114,7 @@ def run(options: Evaluate) -> None:
     print(text)
     if options.out is not None:
         write_figures(options.out, text)
+    return 0
 
 
 def write_figures(path: Path, text: str) -> None:
@@ -134,6 +165,14 @@ def _judge(options: Evaluate, progress: Progress) -> Judgement:
         sheets=options.sheets,
         on_batch=counter,
     )
+
+
+def _check_given(options: Evaluate, names: tuple[str, ...], purpose: str) -> None:
+    """ConfigError for the first option of `names` that was given."""
+    plain = Evaluate()
+    for name in names:
+        if getattr(options, name) != getattr(plain, name):
+            raise ConfigError(f"--{name} is there to {purpose}. Leave out one of the two.")
 
 
 def _check(options: Evaluate) -> None:

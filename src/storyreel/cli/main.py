@@ -63,7 +63,11 @@ COMMANDS = {
     "toons": Command(toons.Toons, toons.run, "Whole stories stay; the same line draws those that are missing."),
     "data": Command(data.Data, data.run, "Whole items stay; the same line goes on with those that are missing."),
     "train": Command(train.Train, train.run, "Everything so far is saved; the same line goes on."),
-    "evaluate": Command(evaluate.Evaluate, evaluate.run, "Nothing is kept; the same line begins again."),
+    "evaluate": Command(
+        evaluate.Evaluate,
+        evaluate.run,
+        "Of a folder of videos, those that are measured are kept; of a model, nothing. The same line goes on.",
+    ),
     "arena simulate": Command(arena.ArenaSimulate, arena.run_simulate, "Nothing is kept; the same line begins again."),
     "arena ratings": Command(arena.ArenaRatings, arena.run_ratings, "The same line begins again."),
     "bench block": Command(bench.BenchBlock, bench.run, "The rows above stand; the same line begins again."),

@@ -6,7 +6,6 @@ after the autoencoder; what it reads in clips generated from the same texts. Sha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from storyreel.data.clip_config import ClipConfig
 from storyreel.data.clips import CHARACTERS, Clip
 from storyreel.data.toon_clips import draw_clip
 from storyreel.evaluation.probe import Probe, read_segments
+from storyreel.evaluation.share import Share
 from storyreel.models.vae import decode_stream, encode
 from storyreel.sampling.batch import sample_latents
 from storyreel.sampling.contact_sheet import save_contact_sheet, to_uint8
@@ -30,28 +30,6 @@ from storyreel.sampling.pipeline import StoryreelPipeline
 from storyreel.sampling.schedulers import SolverName
 
 SEGMENT_FRAMES = 48
-
-
-@dataclass(frozen=True)
-class Share:
-    """`right` of `count`."""
-
-    right: int
-    count: int
-
-    @property
-    def value(self) -> float:
-        return self.right / self.count
-
-    def interval(self) -> tuple[float, float]:
-        """95% Wilson score interval."""
-        z, n, p = 1.96, self.count, self.value
-        middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-
-    def __str__(self) -> str:
-        low, high = self.interval()
-        return f"{100 * self.value:.1f}% [{100 * low:.1f}, {100 * high:.1f}] of {self.count}"
 
 
 @dataclass(frozen=True)

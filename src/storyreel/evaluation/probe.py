@@ -34,12 +34,15 @@ class Probe(ModelMixin, ConfigMixin):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """`[B, F, 3, H, W]` in [-1, 1] to logits of the place `[B, places]` and of each character `[B, characters]`."""
+        place = self.features(frames).mean(dim=1)
+        return self.to_places(place), self.to_characters(place)
+
+    def features(self, frames: Tensor) -> Tensor:
+        """What it sees in each frame: `[B, F, 3, H, W]` in [-1, 1] to `[B, F, 10 width]`; logits are made of means."""
         x = frames.flatten(0, 1)
         for stage in self.stages:
             x = stage(x)
-        x = x.unflatten(0, frames.shape[:2])
-        place = torch.cat([x.mean(dim=(1, 3, 4)), x.amax(dim=(3, 4)).mean(dim=1)], dim=1)
-        return self.to_places(place), self.to_characters(place)
+        return torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1).unflatten(0, frames.shape[:2])
 
 
 class _Stage(nn.Module):

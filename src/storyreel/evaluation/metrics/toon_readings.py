@@ -1,0 +1,139 @@
+"""What is read in the picture of a toon: place and characters by the probe, colours by the palette, segment by segment.
+
+Actions are not read: the probe was taught places and characters alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from storyreel.evaluation.metrics.definition import Measured, Metric, missing, share
+from storyreel.evaluation.metrics.palettes import (
+    CEILING_LINE,
+    FLOOR_HEAD,
+    WALL_FOOT,
+    Counts,
+    band,
+    collar_ramps,
+    count_colours,
+    floor_ramps,
+    fur_ramps,
+    most_counted,
+    wall_ramps,
+)
+from storyreel.evaluation.metrics.stories import Story
+from storyreel.toons.script import PlaceKind
+
+IN_VIEW = 0.5
+"""A character counts where so much of it is seen."""
+NO_TRUTH = "where things are is known of drawn toons alone"
+NO_TOON = "the story is not told in the toons' words"
+
+METRICS = (
+    Metric("place_right", "share", "higher", "segments in which the probe reads the place that the story has"),
+    Metric("characters_right", "share", "higher", "segments in which the probe reads just the characters in view"),
+    Metric("character_right", "share", "higher", "(segment, species) of which the probe reads rightly if it is seen"),
+    Metric("colours_right", "share", "higher", "(segment, character) whose fur is read to have the colour told"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Read by segment: `walls`, `floors` (None: unreadable), by (segment, name) `furs` and `collars`."""
+
+    walls: tuple[str | None, ...]
+    floors: tuple[str | None, ...]
+    furs: dict[tuple[int, str], str | None]
+    collars: dict[tuple[int, str], str | None]
+
+
+class ColourReader:
+    """Takes sampled frames of a toon, and reads colours by segment."""
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._counts: dict[tuple[str, int, str], list[Counts]] = defaultdict(list)
+        self._pixels: dict[tuple[str, int, str], int] = defaultdict(int)
+
+    def add(self, number: int, segment: int, frame: np.ndarray) -> None:
+        """Frame `number`, uint8 `[H, W, 3]` RGB."""
+        toon = self._story.toon
+        if toon is None or segment >= len(toon):
+            return
+        own = toon[segment]
+        truth = self._story.truth["frames"] if self._story.truth else []
+        drawn = truth[number] if number < len(truth) else None
+        if own.place is not None:
+            self._room(segment, frame, own.place, own.night, drawn["camera"] if drawn else None)
+        for character in drawn["characters"] if drawn else ():
+            if character["fraction"] > IN_VIEW:
+                self._character(segment, frame, character, own.night)
+
+    def _room(self, segment: int, frame: np.ndarray, place: PlaceKind, night: bool, camera: list[float] | None) -> None:
+        for what, ramps, top, foot in (
+            ("wall", wall_ramps(place, night), CEILING_LINE, WALL_FOOT),
+            ("floor", floor_ramps(place, night), FLOOR_HEAD, 1.0),
+        ):
+            pixels = band(frame, top, foot, camera)
+            self._note(what, segment, "", count_colours(pixels, ramps), len(pixels))
+
+    def _character(self, segment: int, frame: np.ndarray, character: dict, night: bool) -> None:
+        x0, y0, x1, y1 = character["box"]
+        pixels = frame[y0:y1, x0:x1].reshape(-1, 3)
+        name = character["name"]
+        self._note("fur", segment, name, count_colours(pixels, fur_ramps(character["species"], night)), len(pixels))
+        x, y = map(int, character["points"]["collar"])
+        if 0 <= x < frame.shape[1] and 0 <= y < frame.shape[0]:
+            ramps = collar_ramps(self._told_fur(name), night)
+            self._note("collar", segment, name, count_colours(frame[y : y + 1, x], ramps), 1)
+
+    def _told_fur(self, name: str) -> str:
+        assert self._story.truth is not None
+        return next(own["colour"] for own in self._story.truth["story"]["cast"] if own["name"] == name)
+
+    def _note(self, what: str, segment: int, name: str, counts: Counts, pixels: int) -> None:
+        self._counts[what, segment, name].append(counts)
+        self._pixels[what, segment, name] += pixels
+
+    def readings(self) -> Readings:
+        """Of the frames so far."""
+        found = {key: most_counted(counts, self._pixels[key]) for key, counts in self._counts.items()}
+        segments = range(len(self._story.scenes))
+        return Readings(
+            tuple(found.get(("wall", segment, "")) for segment in segments),
+            tuple(found.get(("floor", segment, "")) for segment in segments),
+            {(segment, name): value for (what, segment, name), value in found.items() if what == "fur"},
+            {(segment, name): value for (what, segment, name), value in found.items() if what == "collar"},
+        )
+
+    def told(self) -> dict[str, str]:
+        """The fur that the texts tell, by name."""
+        truth = self._story.truth
+        return {own["name"]: own["colour"] for own in truth["story"]["cast"]} if truth else {}
+
+
+def measure_toon(
+    story: Story | None,
+    seen: list[tuple[str, frozenset[str]]],
+    readings: Readings | None,
+    told: dict[str, str],
+) -> dict[str, Measured]:
+    """The metrics above; `seen` is (place, species) that the probe read in each segment of the video."""
+    if story is None or story.toon is None or readings is None:
+        return dict.fromkeys((metric.name for metric in METRICS), missing(NO_TOON))
+    pairs = [(own, read) for own, read in zip(story.toon, seen, strict=False)]
+    placed = [(own, read) for own, read in pairs if own.place is not None]
+    each = sum(5 - len(own.species ^ read[1]) for own, read in pairs)
+    colours = missing(NO_TRUTH)
+    if story.truth is not None:
+        right = sum(read == told[name] for (_, name), read in readings.furs.items())
+        colours = share(right, len(readings.furs), "no character is seen half")
+    return {
+        "place_right": share(sum(own.place == read[0] for own, read in placed), len(placed), "no text tells a place"),
+        "characters_right": share(sum(own.species == read[1] for own, read in pairs), len(pairs), "no segment"),
+        "character_right": share(each, 5 * len(pairs), "no segment"),
+        "colours_right": colours,
+    }
