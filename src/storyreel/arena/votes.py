@@ -18,17 +18,22 @@ from storyreel.errors import DataError
 VERSION = 1
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet may take for the beginning of a formula (OWASP, CSV injection; ASVS 5.0, 1.2.10)."""
+SAME_FOR_A_PAIR = ("judge", "story", "model_a", "model_b", "kind")
 
 Winner = Literal["model_a", "model_b", "tie", "tie (bothbad)"]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Moment = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Vote(BaseModel):
     """One rater's answer to one question about one pair.
 
     model_a was shown on the left, model_b on the right. `judge` is the hash that stands for the rater; times are
-    seconds since 1970 in UTC; `propensity` is the chance that this pair of methods had of being served.
+    seconds since 1970 in UTC; `propensity` is the chance that this pair of methods had of being served. Of the viewing:
+    how much of the left and right clip was played, how long it was from the start of play to the vote by the server's
+    clock, and how often playback stood still. `used` is false for a rater whose votes are not to be rated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -44,6 +49,11 @@ class Vote(BaseModel):
     kind: Kind = "pair"
     served_tstamp: Moment | None = None
     propensity: Annotated[float, Field(gt=0, le=1)] = 1.0
+    left_seconds: Seconds | None = None
+    right_seconds: Seconds | None = None
+    viewing_seconds: Seconds | None = None
+    stalls: Count | None = None
+    used: bool = True
     version: Literal[1] = VERSION
 
 
@@ -61,12 +71,12 @@ def read_votes(path: Path, study: Study | None = None) -> list[Vote]:
     """The votes of a JSONL file, every line checked.
 
     DataError, with the line's number: a line that is no vote, an answer that is none of the four, a pair answered
-    twice on an
-    axis, a method against itself, a vote before its pair was served; with `study`, also a method, story or axis
-    that is not of it.
+    twice on an axis, a pair that was another in a line before, a method against itself, a vote before its pair was
+    served; with `study`, also a method, story or axis that is not of it.
     """
     votes: list[Vote] = []
     answered: dict[tuple[str, str], int] = {}
+    pairs: dict[str, tuple[int, Vote]] = {}
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -75,6 +85,9 @@ def read_votes(path: Path, study: Study | None = None) -> list[Vote]:
                 vote = _parse(line, f"{path}, line {number}")
                 wrong = _contradiction(vote, study)
                 before = answered.setdefault((vote.pair_id, vote.axis), number)
+                first, shown = pairs.setdefault(vote.pair_id, (number, vote))
+                if any(getattr(vote, name) != getattr(shown, name) for name in SAME_FOR_A_PAIR):
+                    wrong = f"pair_id {vote.pair_id} was another pair in line {first}"
                 if before != number:
                     wrong = f"pair_id {vote.pair_id} has an answer on {vote.axis} in line {before} already"
                 if wrong:
@@ -129,5 +142,5 @@ def _defused(cell: object) -> object:
 
 
 def rated(votes: Iterable[Vote]) -> Iterator[Vote]:
-    """Votes that ratings are made of: all but the checks (mirrored repeats, gold pairs)."""
-    return (vote for vote in votes if vote.kind == "pair")
+    """Votes that ratings are made of: all but the checks (mirrored repeats, gold pairs) and unused ones."""
+    return (vote for vote in votes if vote.kind == "pair" and vote.used)
