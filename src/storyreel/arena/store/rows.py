@@ -51,8 +51,8 @@ def vote_of(row: Row[Any], *, used: bool = True) -> Vote:
     return Vote(**{name: columns[column] for name, column in _FIELDS}, used=used)
 
 
-def add_votes(connection: Connection, votes: Iterable[Vote]) -> None:
-    """Appends votes to the chain, in the order given."""
+def add_votes(connection: Connection, votes: Iterable[Vote]) -> tuple[int, str]:
+    """Appends votes to the chain, in the order given; number and hash of the last."""
     last = connection.execute(select(VOTES.c.number, VOTES.c.hash).order_by(VOTES.c.number.desc()).limit(1)).first()
     number, head = (last.number, last.hash) if last else (0, START)
     rows: list[dict[str, Any]] = []
@@ -63,6 +63,7 @@ def add_votes(connection: Connection, votes: Iterable[Vote]) -> None:
         rows.append(row)
     if rows:
         connection.execute(insert(VOTES), rows)
+    return number, head
 
 
 def next_number(connection: Connection, table: Any = SERVED) -> int:
@@ -72,4 +73,4 @@ def next_number(connection: Connection, table: Any = SERVED) -> int:
 
 def plain(rows: Iterable[Row[Any]]) -> Iterable[Mapping[str, Any]]:
     """Rows by the names of their columns."""
-    return (row._mapping for row in rows)
+    return (row._asdict() for row in rows)

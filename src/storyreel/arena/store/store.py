@@ -28,7 +28,8 @@ HOUR = 3600.0
 class Store:
     """One study in one database. All methods may be called from any thread, and each is one transaction.
 
-    Every method that changes something is durable when it returns, and raises StoreUnavailable if it could not be.
+    What a method changed is on the disk when it returns, and StoreUnavailable is raised if it could not be. But for
+    `serve`, `play` and `stalled`: that outlives the process at once, and a loss of power from the next vote on.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Store:
 
     def state(self, rater: str) -> RaterState:
         """PairRefused: no such rater."""
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             return self._state(connection, rater)
 
     def consent(self, rater: str, given: bool) -> RaterState:
@@ -147,7 +148,7 @@ class Store:
 
         StepRefused: the rater may not rate (see RaterState.may_rate). PairRefused: no such rater.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             raters.check_may_rate(raters.rater_row(connection, rater))
             self._follower.catch_up(connection)
             row, now = viewings.open_row(connection, rater), self.clock.now()
@@ -166,7 +167,7 @@ class Store:
         begins, and then every 10 s or so, or only before the vote. PairRefused: not this rater's open pair.
         """
         viewings.check_played(left_seconds, right_seconds, stalls)
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             row, now = viewings.pair_row(connection, pair_id, rater), self.clock.now()
             if row.state != "open":
                 raise viewings.PairRefused(viewings.NO_SUCH_PAIR)
@@ -174,14 +175,28 @@ class Store:
             reported = (left_seconds, right_seconds)
             return viewings.note_play(connection, row, reported, stalls, self._seconds, now)
 
-    def vote(self, pair_id: str, rater: str, answers: Mapping[str, Winner]) -> Receipt:
+    def vote(
+        self,
+        pair_id: str,
+        rater: str,
+        answers: Mapping[str, Winner],
+        *,
+        left_seconds: float = 0.0,
+        right_seconds: float = 0.0,
+        stalls: int = 0,
+    ) -> Receipt:
         """Takes the answers, one for each of the pair's axes ("model_a": left); "tie" only if the study has ties.
 
+        What was played may be reported with the vote, as to `play`; but `play` must have started the clock.
         The same answers again (double click, retry) give the same receipt. TooEarly: not enough watched.
         VoteRefused: other answers than before, or no answers. PairRefused: another rater's pair, stalled, released.
         """
+        viewings.check_played(left_seconds, right_seconds, stalls)
         with self._database.writing() as connection:
             row, now = viewings.pair_row(connection, pair_id, rater), self.clock.now()
+            if row.state == "open" and row.started_tstamp is not None:
+                viewings.note_play(connection, row, (left_seconds, right_seconds), stalls, self._seconds, now)
+                row = viewings.pair_row(connection, pair_id, rater)
             receipt = viewings.take_vote(connection, row, answers, self._study.ties, self._seconds, now)
             if row.state == "open":
                 raters.set_rater(connection, rater, active_tstamp=now)
@@ -189,7 +204,7 @@ class Store:
 
     def stalled(self, pair_id: str, rater: str) -> None:
         """Playback broke down: the pair is closed, and comes again after another one. Of a closed pair: nothing."""
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             row = viewings.pair_row(connection, pair_id, rater)
             if row.state == "open":
                 self._follower.catch_up(connection)

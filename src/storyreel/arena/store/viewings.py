@@ -118,7 +118,8 @@ def take_vote(
     if given:
         if {vote.axis: vote.winner for vote in given} != dict(answers):
             raise VoteRefused("This pair has an answer already, and an answer cannot be changed.")
-        return _receipt(given[-1])
+        last = given[-1]
+        return Receipt(row.pair_id, last.tstamp, last.number, last.hash)
     if row.state != "open":
         raise PairRefused(NO_SUCH_PAIR)
     lengths = _lengths(row, seconds)
@@ -126,10 +127,10 @@ def take_vote(
     wait = _wait(elapsed, (row.left_seconds, row.right_seconds), lengths)
     if wait > 0:
         raise TooEarly("Please watch both videos to their end first.", wait)
-    add_votes(connection, [_vote(row, served, axis, answers[axis], elapsed, now) for axis in served.axes])
+    votes = [_vote(row, served, axis, answers[axis], elapsed, now) for axis in served.axes]
+    number, head = add_votes(connection, votes)
     set_pair(connection, row.pair_id, state="voted")
-    found = select(VOTES).where(VOTES.c.pair_id == row.pair_id).order_by(VOTES.c.number.desc()).limit(1)
-    return _receipt(connection.execute(found).one())
+    return Receipt(row.pair_id, votes[-1].tstamp, number, head)
 
 
 def _check_answers(served: Served, answers: Mapping[str, Winner], ties: bool) -> None:
@@ -158,10 +159,6 @@ def _vote(row: Row[Any], served: Served, axis: str, winner: Winner, elapsed: flo
         viewing_seconds=elapsed,
         stalls=row.stalls,
     )
-
-
-def _receipt(vote: Row[Any]) -> Receipt:
-    return Receipt(vote.pair_id, vote.tstamp, vote.number, vote.hash)
 
 
 def _lengths(row: Row[Any], seconds: ClipSeconds) -> tuple[float, float]:
