@@ -47,7 +47,7 @@ class Follower:
     def _follow_votes(self, connection: Connection, weights: PairWeights) -> None:
         votes = select(VOTES).where(VOTES.c.number > self._voted).order_by(VOTES.c.number)
         for row in connection.execute(votes):
-            weights.add(vote_of(row._mapping))
+            weights.add(vote_of(row))
             self._voted = row.number
         if self._voted >= self._fitted + REFIT_EVERY:
             weights.refit()

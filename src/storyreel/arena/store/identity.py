@@ -27,7 +27,7 @@ def check_key(key: bytes) -> None:
     """ConfigError: a key of fewer than 16 bytes."""
     if len(key) < KEY_BYTES:
         raise ConfigError(
-            refusal("the key's length", f"{len(key)} bytes", f"{KEY_BYTES} are the least", "Make it with a generator")
+            refusal("the key's length", len(key), f"it must be {KEY_BYTES} bytes or more", "Make a random one")
         )
 
 

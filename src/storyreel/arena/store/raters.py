@@ -61,11 +61,11 @@ def check_may_rate(row: Row[Any]) -> None:
 
 
 def comprehension_of(row: Row[Any], passed: bool) -> dict[str, Any]:
-    """The columns after one more try; StepRefused where none is due."""
+    """The columns after one more try, none if it was passed before; StepRefused where no try is left."""
     if row.consent is not True:
         raise StepRefused("The study begins with your consent.")
     if row.comprehension_passed:
-        raise StepRefused("The check of the instructions is passed already.")
+        return {}
     if row.comprehension_tries >= COMPREHENSION_TRIES:
         raise StepRefused("Both tries at the check of the instructions are used up.")
     return {"comprehension_tries": row.comprehension_tries + 1, "comprehension_passed": passed}

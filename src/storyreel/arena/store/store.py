@@ -114,7 +114,7 @@ class Store:
         return self._set(rater, device=fits)
 
     def comprehension(self, rater: str, passed: bool) -> RaterState:
-        """Counts a try. StepRefused: no consent, passed already, or both tries used up."""
+        """Counts a try; once passed, it stays passed. StepRefused: no consent, or both tries used up."""
         with self._database.writing() as connection:
             columns = raters.comprehension_of(raters.rater_row(connection, rater), passed)
             raters.set_rater(connection, rater, active_tstamp=self.clock.now(), **columns)
