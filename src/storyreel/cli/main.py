@@ -20,7 +20,7 @@ from typing import Any
 import tyro
 
 import storyreel
-from storyreel.cli import arena, bench, bench_ops, data, doctor, evaluate, generate, toons, train, write
+from storyreel.cli import arena, arena_serve, bench, bench_ops, data, doctor, evaluate, generate, toons, train, write
 from storyreel.errors import Stopped, StoryreelError
 
 USER_MISTAKE, USAGE, STOPPED = 1, 2, 130
@@ -45,6 +45,7 @@ EXTRAS = {
     "matplotlib": "train",
     **dict.fromkeys(("pydantic_ai", "openai", "anthropic", "genai_prices"), "llm"),
     **dict.fromkeys(("starlette", "uvicorn", "jinja2"), "annotate"),
+    **dict.fromkeys(("sqlalchemy", "itsdangerous", "jwt"), "arena"),
     **dict.fromkeys(("cv2", "scenedetect", "PIL", "opencv-python-headless", "scenedetect-headless", "pillow"), "data"),
 }
 """The extra that brings a library, by the name of its module or, where its version was asked for, its own."""
@@ -61,6 +62,7 @@ COMMANDS = {
     "data": Command(data.Data, data.run, "Whole items stay; the same line goes on with those that are missing."),
     "train": Command(train.Train, train.run, "Everything so far is saved; the same line goes on."),
     "evaluate": Command(evaluate.Evaluate, evaluate.run, "Nothing is kept; the same line begins again."),
+    "arena serve": Command(arena_serve.ArenaServe, arena_serve.run_serve, "All is kept; the same line goes on."),
     "arena simulate": Command(arena.ArenaSimulate, arena.run_simulate, "Nothing is kept; the same line begins again."),
     "arena ratings": Command(arena.ArenaRatings, arena.run_ratings, "The same line begins again."),
     "bench block": Command(bench.BenchBlock, bench.run, "The rows above stand; the same line begins again."),
