@@ -44,7 +44,7 @@ def token_of(key: Any = KEY, kid: str | None = "one", alg: str = "RS256", claim:
 
 @pytest.fixture
 def check(tmp_path: Path) -> TokenCheck:
-    return TokenCheck(AUDIENCE, write_keys(tmp_path / "jwks.json", one=KEY))
+    return TokenCheck(write_keys(tmp_path / "jwks.json", one=KEY), AUDIENCE)
 
 
 def public_pem() -> bytes:
@@ -101,7 +101,7 @@ def test_what_is_refused(check: TokenCheck, make: Callable[[], str], complaint: 
 
 def test_an_outage_is_unknown_and_ends(tmp_path: Path) -> None:
     now = [0.0]
-    check = TokenCheck(AUDIENCE, str(tmp_path / "jwks.json"), lambda: now[0])
+    check = TokenCheck(str(tmp_path / "jwks.json"), AUDIENCE, lambda: now[0])
     assert check.check(token_of(), ARRIVAL) == "unknown"
     (tmp_path / "jwks.json").write_text("<html>502</html>")
     now[0] += RETRY_SECONDS
@@ -118,7 +118,7 @@ def test_an_outage_is_unknown_and_ends(tmp_path: Path) -> None:
 
 def test_new_keys_are_found(tmp_path: Path) -> None:
     now = [0.0]
-    check = TokenCheck(AUDIENCE, write_keys(tmp_path / "jwks.json", one=KEY), lambda: now[0])
+    check = TokenCheck(write_keys(tmp_path / "jwks.json", one=KEY), AUDIENCE, lambda: now[0])
     assert check.check(token_of(), ARRIVAL) == "pass"
     write_keys(tmp_path / "jwks.json", two=OTHER_KEY)
     now[0] += RETRY_SECONDS
@@ -129,7 +129,7 @@ def test_new_keys_are_found(tmp_path: Path) -> None:
 
 def test_keys_come_by_https_or_from_a_file() -> None:
     with pytest.raises(ConfigError, match="https"):
-        TokenCheck(AUDIENCE, "http://api.prolific.com/jwks.json")
+        TokenCheck("http://api.prolific.com/jwks.json", AUDIENCE)
 
 
 @pytest.mark.parametrize("wrong", ["", "x" * 65, "../etc", "<script>", "a b", "é", None, 5])

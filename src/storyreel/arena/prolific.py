@@ -61,7 +61,7 @@ class TokenCheck:
     is an address without https.
     """
 
-    def __init__(self, audience: str, jwks: str = JWKS_URL, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, jwks: str, audience: str, now: Callable[[], float] = time.monotonic) -> None:
         if "://" in jwks and not jwks.startswith("https://"):
             raise ConfigError(refusal("the address of the keys", jwks, "it must be https", f"Try {JWKS_URL}"))
         self._jwks, self._audience, self._now = jwks, audience, now
