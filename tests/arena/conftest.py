@@ -58,7 +58,7 @@ def draw_video(
     random = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         container.metadata["comment"] = comment
-        stream: Any = container.add_stream("libx264", rate=rate)
+        stream: Any = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(round(seconds * rate)):
             pixels = np.full((height, width, 3), 40 * (seed % 5 + 1), np.int16)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Mapping
 from importlib.resources import files
 
@@ -44,12 +43,14 @@ def make_app(
     settings: Settings,
     *,
     storyboards: Mapping[str, str] | None = None,
-    clock: Clock = time.time,
+    clock: Clock | None = None,
 ) -> ASGIApp:
     """The ASGI application. `clips` by (method, story), gold ones included; `storyboards`: text by story.
 
-    `clock` (seconds since 1970) dates cookies and fills rate limits; the time of viewings is the store's own.
+    `clock` (seconds since 1970) dates cookies and fills rate limits; unless given it is the store's, which never goes
+    back. The time of viewings is the store's in any case.
     """
+    clock = clock or (lambda: store.clock.now())
     sealer, limiter, pages = Sealer(settings.key, clock), Limiter(clock), Pages(settings)
     steps = Steps(store, Hall(study, clips, storyboards or {}, sealer), pages, sealer, limiter, settings)
     admin = Admin(store, study, pages, sealer, limiter, settings, steps.playback)
@@ -62,7 +63,10 @@ def make_app(
         sweeper.cancel()
 
     app = Starlette(
-        routes=[*steps.routes, *admin.routes, Route("/static/{name}", _static), Route("/robots.txt", _robots)],
+        routes=[
+            *steps.routes, *admin.routes, Route("/static/{name}", _static), Route("/robots.txt", _robots),
+            Route("/favicon.ico", _no_icon),
+        ],
         exception_handlers={
             HTTPException: refusals.http, StoreRefusal: refusals.store, StoreUnavailable: refusals.unavailable,
             TokenRefused: refusals.token,
@@ -87,6 +91,10 @@ async def _static(request: Request) -> Response:
     if name not in STATIC:
         raise HTTPException(404)
     return Response(files("storyreel.arena.web").joinpath("static", name).read_bytes(), media_type=STATIC[name])
+
+
+async def _no_icon(request: Request) -> Response:
+    return Response(status_code=204)
 
 
 async def _robots(request: Request) -> Response:

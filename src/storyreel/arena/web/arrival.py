@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 
@@ -24,10 +25,10 @@ def arrive(
     """
     if not prolific:
         return known or Session(nonce=secrets.token_urlsafe(16), identity=secrets.token_urlsafe(24))
-    try:
-        arrival = Arrival(query.get(PARTICIPANT, ""), query.get(STUDY, ""), query.get(SESSION, ""))
-    except ValueError:
-        raise HTTPException(400) from None
+    ids = [query.get(name, "") for name in (PARTICIPANT, STUDY, SESSION)]
+    if not all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", own) for own in ids):
+        raise HTTPException(400)
+    arrival = Arrival(*ids)
     token: Finding | None = check.check(query.get(TOKEN, "")[:MOST_TOKEN], arrival) if check else None
     identity = sealer.pseudonym(arrival.participant)
     if known and known.identity == identity:
