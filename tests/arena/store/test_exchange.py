@@ -102,6 +102,8 @@ def test_export_and_import_come_round(voted: Path, folder: Path) -> None:
     assert votes_as_csv(second.votes()) == votes_as_csv(votes)
     with pytest.raises(DataError, match="is in the database already"):
         second.import_votes(votes[:1])
+    (folder / "votes.csv").write_text(votes_as_csv(votes), newline="")
+    assert read_votes(folder / "votes.csv", study) == votes
     with pytest.raises(DataError, match="another study"):
         second.import_votes(votes, study_of(votes_per_axis=30))
     first.close()
@@ -136,7 +138,7 @@ def test_an_import_is_all_or_nothing(voted: Path, make_vote: Callable[..., Vote]
         make_vote("ttt", "mamba", axis="smell", story="sea"),
         make_vote("ttt", "mamba", axis="looks", story="moon"),
     ):
-        with pytest.raises(DataError, match=f"{wrong.pair_id} is not of the study"):
+        with pytest.raises(DataError, match=f"{wrong.pair_id}: .* is not in the study"):
             archive.import_votes([fine, wrong])
     assert len(archive.votes()) == 18
     archive.import_votes([fine])

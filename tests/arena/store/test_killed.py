@@ -31,14 +31,16 @@ store = Store.open(database, study, clips_hash="clips", clip_seconds=seconds, se
 print("up", flush=True)
 telling = threading.Lock()
 
+def enter(number):
+    rater = store.admit(f"token {number}").rater
+    store.consent(rater, True)
+    return store.comprehension(rater, True).rater
+
 def rate(own):
-    names = []
-    for number in own:
-        rater = store.admit(f"token {number}").rater
-        store.consent(rater, True)
-        names.append(store.comprehension(rater, True).rater)
+    names = {}
     while True:
-        for rater in names:
+        for number in own:
+            rater = names[number] = names.get(number) or enter(number)
             pair = store.serve(rater)
             if pair is None:
                 continue

@@ -16,7 +16,7 @@ from storyreel.arena.store.raters import add_rater, excluded_of, findings_of_rat
 from storyreel.arena.store.rows import add_votes, next_number, plain, served_row, vote_of
 from storyreel.arena.store.schema import META, RATERS, SERVED, VOTES
 from storyreel.arena.study import Study
-from storyreel.arena.votes import Vote
+from storyreel.arena.votes import Vote, check_votes
 from storyreel.errors import DataError
 
 NOT_USED = "not used in the file that was imported"
@@ -105,16 +105,7 @@ def _check_import(connection: Connection, votes: Sequence[Vote], study: Study | 
     again = next((pair for pair in given if pair in present), None)
     if again is not None:
         raise DataError(f"the pair {again} is in the database already. Import each vote once.")
-    if study is None:
-        return
-    for vote in votes:
-        unknown = vote.axis not in study.axis_names or (
-            vote.kind != "gold" and not {vote.model_a, vote.model_b} <= set(study.methods)
-        )
-        if unknown or (vote.kind != "gold" and vote.story not in study.stories):
-            raise DataError(
-                f"the vote on pair {vote.pair_id} is not of the study in the database. Import it elsewhere."
-            )
+    check_votes(votes, study, "what is imported")
 
 
 def _served_rows(votes: Sequence[Vote], number: int) -> list[dict[str, object]]:
