@@ -103,10 +103,14 @@ class TokenCheck:
 
 
 def _check_claims(token: str, key: jwt.PyJWK, audience: str, arrival: Arrival) -> None:
-    required = {"require": ["exp", "aud"]}
     try:
         claims = jwt.decode(
-            token, key, algorithms=[ALGORITHM], audience=audience, leeway=LEEWAY_SECONDS, options=required
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            audience=audience,
+            leeway=LEEWAY_SECONDS,
+            options={"require": ["exp", "aud"]},
         )
     except jwt.ExpiredSignatureError as error:
         raise TokenRefused("The link has expired. Start the study from Prolific again.") from error
