@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from storyreel.arena.study import AXES, Gold, Study
 from storyreel.arena.web.app import make_app
 from storyreel.arena.web.comprehension import QUESTION, RIGHT
 from storyreel.arena.web.hosting import clips_hash
+from storyreel.arena.web.server import make_server, open_port
 from storyreel.arena.web.settings import Settings
 
 METHODS = ("ttt_mlp", "mamba_two", "sliding_window")
@@ -159,10 +163,10 @@ class Rater:
 def make_site(tmp_path: Path, arena_clips: dict[tuple[str, str], Clip]) -> Iterator[Callable[..., Site]]:
     opened: list[Site] = []
 
-    def make(settings: dict[str, Any] | None = None, **study: Any) -> Site:
+    def make(settings: dict[str, Any] | None = None, clips: Any = None, **study: Any) -> Site:
         folder = tmp_path / f"site{len(opened)}"
         folder.mkdir()
-        opened.append(Site(folder, arena_clips, settings or {}, **study))
+        opened.append(Site(folder, clips or arena_clips, settings or {}, **study))
         return opened[-1]
 
     yield make
@@ -173,3 +177,24 @@ def make_site(tmp_path: Path, arena_clips: dict[tuple[str, str], Clip]) -> Itera
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
     return make_site()
+
+
+@contextmanager
+def served(site: Site) -> Iterator[int]:
+    """The port of a real server of the site, in a thread."""
+    with open_port(0) as own:
+        server = make_server(site.app)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [own]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield own.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+@pytest.fixture
+def serving() -> Callable[[Site], AbstractContextManager[int]]:
+    return served

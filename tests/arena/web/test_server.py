@@ -6,31 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from contextlib import contextmanager
 
 import pytest
 
 from storyreel.arena.web.hosting import read_secrets, read_storyboards, study_with_gold
-from storyreel.arena.web.server import HOST, ImpatientProtocol, make_server, open_port
+from storyreel.arena.web.server import HOST, ImpatientProtocol
 from storyreel.cli.main import main
 from storyreel.errors import DataError
-
-
-@contextmanager
-def served(site):
-    with open_port(0) as own:
-        server = make_server(site.app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [own]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield own.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join(20)
 
 
 def ask(port, path="/"):
@@ -43,9 +26,9 @@ def ask(port, path="/"):
     return found
 
 
-def test_17_slow_clients_are_let_go_and_others_served(site, monkeypatch):
+def test_17_slow_clients_are_let_go_and_others_served(site, serving, monkeypatch):
     monkeypatch.setattr(ImpatientProtocol, "header_seconds", 0.5)
-    with served(site) as port:
+    with serving(site) as port:
         silent, dribbling = (socket.create_connection((HOST, port)) for _ in range(2))
         dribbling.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
         assert ask(port)[0] == 200
@@ -57,21 +40,21 @@ def test_17_slow_clients_are_let_go_and_others_served(site, monkeypatch):
         assert time.monotonic() - begun < 8
 
 
-def test_17_a_body_that_does_not_come_is_not_waited_for(site, monkeypatch):
+def test_17_a_body_that_does_not_come_is_not_waited_for(site, serving, monkeypatch):
     monkeypatch.setattr("storyreel.arena.web.bodies.BODY_SECONDS", 0.3)
     cookie = site.rater().client.cookies["storyreel"]
-    with served(site) as port, socket.create_connection((HOST, port)) as slow:
+    with serving(site) as port, socket.create_connection((HOST, port)) as slow:
         head = f"POST /play HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nCookie: storyreel={cookie}\r\n"
         slow.sendall((head + "Content-Type: application/json\r\nContent-Length: 900\r\n\r\n{").encode())
         slow.settimeout(10)
         assert b" 408 " in slow.recv(4096).splitlines()[0]
 
 
-def test_17_two_thousand_open_sockets(site):
+def test_17_two_thousand_open_sockets(site, serving):
     resource = pytest.importorskip("resource")
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 4500:
         pytest.skip("this system allows a process too few open files (ulimit -n) for 2,000 connections")
-    with served(site) as port:
+    with serving(site) as port:
         held = [socket.create_connection((HOST, port)) for _ in range(2000)]
         try:
             status, headers = ask(port)
