@@ -88,7 +88,7 @@ class Steps:
             return self._page(
                 "check.html", session, "check", question=comprehension.QUESTION, answers=answers, tries=tries
             )
-        pair = await run_in_threadpool(self._open_pair, state.rater)
+        pair = await run_in_threadpool(self._store.serve, state.rater) if state.has_open_pair else None
         if pair is None:
             return self._page("next.html", session, "next")
         counts = state.votes_left.values()
