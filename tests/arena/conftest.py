@@ -1,9 +1,12 @@
-"""Votes to test on."""
+"""Votes and videos to test on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -37,3 +40,37 @@ def ballots_of(rows: list[tuple[int, int, int, int]], methods: int, raters: int)
 @pytest.fixture
 def make_ballots() -> Callable[..., Ballots]:
     return ballots_of
+
+
+def draw_video(
+    path: Path,
+    seconds: float,
+    *,
+    seed: int = 0,
+    width: int = 96,
+    height: int = 64,
+    rate: int = 16,
+    noise: int = 0,
+    comment: str = "",
+) -> Path:
+    """An MP4 of a square that moves 3 pixels a frame over a plain ground; `noise` makes it hard to encode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    with av.open(str(path), "w") as container:
+        container.metadata["comment"] = comment
+        stream: Any = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(round(seconds * rate)):
+            pixels = np.full((height, width, 3), 40 * (seed % 5 + 1), np.int16)
+            at = number * 3 % (width - 16)
+            pixels[20:36, at : at + 16] = 250 - 30 * (seed % 7)
+            pixels += random.integers(-noise, noise + 1, pixels.shape, np.int16)
+            frame = av.VideoFrame.from_ndarray(pixels.clip(0, 255).astype(np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Callable[..., Path]:
+    return draw_video

@@ -35,6 +35,8 @@ def test_votes_come_back_as_they_went(data: st.DataObject, tmp_path_factory: pyt
     path = tmp_path_factory.mktemp("votes") / "votes.jsonl"
     write_votes(votes, path)
     assert read_votes(path) == votes
+    path.with_suffix(".csv").write_text(votes_as_csv(votes), encoding="utf-8", newline="")
+    assert read_votes(path.with_suffix(".csv")) == votes
 
 
 def test_the_fields_are_lmarenas_and_ours(make_vote: Callable[..., Vote]) -> None:
@@ -107,3 +109,30 @@ def test_formulas_are_defused_in_csv(make_vote: Callable[..., Vote], name: str) 
     assert rows[0][:3] == ["model_a", "model_b", "winner"]
     assert rows[1][0] == "'" + name
     assert rows[1][rows[0].index("story")] == 'say "hi", you'
+
+
+@pytest.mark.parametrize("name", ["=1+1", "'=1+1", "''", "@x", "plain", "5", "True", "1e5"])
+def test_what_was_defused_comes_back(make_vote: Callable[..., Vote], tmp_path: Path, name: str) -> None:
+    votes = [make_vote(name, f"{name} b", left_seconds=60.0, stalls=2, used=False)]
+    path = tmp_path / "votes.csv"
+    path.write_text(votes_as_csv(votes), newline="")
+    assert read_votes(path) == votes
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("a,b,both,r,10,looks,one,p", "line 2: winner: .* given 'both'"),
+        ("a,b,model_a,r,nan,looks,one,p", "line 2: tstamp"),
+        ("a,b,model_a,r,ten,looks,one,p", "line 2: tstamp"),
+        ("a,b,,r,10,looks,one,p", "line 2: winner: Field required"),
+        ("a,b,model_a,r,10,looks,one", "line 2: it has not as many cells"),
+        ("a,b,model_a,r,10,looks,one,p,99", "line 2: it has not as many cells"),
+        ('a,b,"model_a', "cannot be read as CSV"),
+    ],
+)
+def test_csv_that_is_no_vote_is_refused(tmp_path: Path, line: str, complaint: str) -> None:
+    path = tmp_path / "votes.csv"
+    path.write_text(f"model_a,model_b,winner,judge,tstamp,axis,story,pair_id\n{line}\n")
+    with pytest.raises(DataError, match=complaint):
+        read_votes(path)

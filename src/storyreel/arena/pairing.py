@@ -109,6 +109,18 @@ class Tally:
             self.lean[axis][pair] += side
             self.stories[axis][story] += 1
 
+    def release(self, served: Served) -> None:
+        """Takes a pair back that was given up unanswered, so that others are shown it; its rater stays with it."""
+        if served.kind != "pair":
+            return
+        pair, side = self._pair[served.left, served.right]
+        for name in served.axes:
+            axis = self._axis[name]
+            self.axes[axis] -= 1
+            self.pairs[axis][pair] -= 1
+            self.lean[axis][pair] -= side
+            self.stories[axis][self._story[served.story]] -= 1
+
 
 def choose(
     study: Study, tally: Tally, rater: str, seed: int, *, weights: Sequence[Sequence[float]] | None = None

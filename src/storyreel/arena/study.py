@@ -59,6 +59,7 @@ class Study:
     gold: tuple[Gold, ...] = ()
     gold_every: int = 5
     repeat_after: int = 0
+    ties: bool = False
 
     def __post_init__(self) -> None:
         if len(self.methods) < 2:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from storyreel.cli.arena_store import archive, read_study
 from storyreel.errors import ConfigError, DataError, refusal
 from storyreel.wording import counted
 
 if TYPE_CHECKING:
     from storyreel.arena.ratings import Report
+    from storyreel.arena.study import Study
+    from storyreel.arena.votes import Vote
 
 VOTES, PAGE, JSON = "votes.jsonl", "report.html", "report.json"
 NO_STRENGTHS = "(default: the paper's averages at 63 s)"
@@ -21,7 +24,7 @@ NO_STRENGTHS = "(default: the paper's averages at 63 s)"
 
 @dataclass(frozen=True)
 class ArenaRatings:
-    """Print the ratings that follow from a file of votes, with intervals.
+    """Print the ratings that follow from votes, in a file or a database, with intervals.
 
     Bradley-Terry with ties and a term for the side of the screen, on Elo's scale; the intervals take raters, not
     votes, as what was sampled. A method that never lost, or never won, is named and not rated.
@@ -29,10 +32,11 @@ class ArenaRatings:
     Example: storyreel arena ratings votes.jsonl --html report.html
     """
 
-    votes: Annotated[Positional[Path], arg(metavar="VOTES")]
-    """Votes as JSONL (docs/arena.md)."""
+    votes: Annotated[Positional[str], arg(metavar="VOTES")]
+    """Votes as JSONL or CSV, or a database: its file, or postgresql://USER@HOST/NAME (docs/arena.md)."""
     study: Annotated[
-        Path | None, arg(metavar="FOLDER_OR_CSV", help_behavior_hint="(default: what is in the votes)")
+        Path | None,
+        arg(metavar="FOLDER_OR_CSV", help_behavior_hint="(default: the database's, or what is in the votes)"),
     ] = None
     """The study: votes on anything else are an error, and methods without a vote are listed."""
     half_width: Annotated[float, arg(metavar="ELO")] = 20.0
@@ -88,26 +92,40 @@ def run_ratings(options: ArenaRatings) -> None:
     from storyreel.arena.ballots import ballots
     from storyreel.arena.page import report_as_page
     from storyreel.arena.ratings import report
-    from storyreel.arena.study import study_from_csv, study_from_folder
     from storyreel.arena.table import report_as_json, report_as_lines
-    from storyreel.arena.votes import read_votes, votes_as_csv
+    from storyreel.arena.votes import votes_as_csv
     from storyreel.data.files import write_whole
 
     if not 0 < options.half_width < float("inf"):
         raise ConfigError(refusal("--half-width", options.half_width, "it must be above 0", "Try 20"))
-    study = None
-    if options.study:
-        study = (study_from_folder if options.study.is_dir() else study_from_csv)(options.study)[0]
-    votes = read_votes(options.votes, study)
+    votes, study = _votes_and_study(options.votes, read_study(options.study))
     if not votes:
         raise DataError(f"{options.votes} holds no vote. Give a file that does.")
     columns = ballots(votes, study.methods, study.axis_names) if study else ballots(votes)
     found = report(columns, options.half_width)
     print(report_as_json(found) if options.json else "\n".join(report_as_lines(found)))
     if options.html:
-        write_whole(options.html, report_as_page(found, f"Ratings of {options.votes.stem}"))
+        write_whole(options.html, report_as_page(found, f"Ratings of {Path(options.votes).stem}"))
     if options.csv:
         write_whole(options.csv, votes_as_csv(votes))
+
+
+def _votes_and_study(source: str, study: Study | None) -> tuple[list[Vote], Study | None]:
+    """The votes of a file or a database, and the study that is given, or else the database's."""
+    from storyreel.arena.votes import check_votes, read_votes
+
+    if "://" in source or _is_sqlite(Path(source)):
+        with archive(source) as found:
+            votes, stored = found.votes(), found.study()
+        check_votes(votes, study or stored, source)
+        return votes, study or stored
+    return read_votes(Path(source), study), study
+
+
+def _is_sqlite(file: Path) -> bool:
+    from storyreel.arena.store.database import is_database
+
+    return is_database(str(file))
 
 
 def run_simulate(options: ArenaSimulate) -> None:

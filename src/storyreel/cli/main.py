@@ -20,7 +20,21 @@ from typing import Any
 import tyro
 
 import storyreel
-from storyreel.cli import arena, bench, bench_ops, bench_video, data, doctor, evaluate, generate, toons, train, write
+from storyreel.cli import (
+    arena,
+    arena_serve,
+    arena_store,
+    bench,
+    bench_ops,
+    bench_video,
+    data,
+    doctor,
+    evaluate,
+    generate,
+    toons,
+    train,
+    write,
+)
 from storyreel.errors import Stopped, StoryreelError
 
 USER_MISTAKE, USAGE, STOPPED = 1, 2, 130
@@ -45,6 +59,8 @@ EXTRAS = {
     "matplotlib": "train",
     **dict.fromkeys(("pydantic_ai", "openai", "anthropic", "genai_prices"), "llm"),
     **dict.fromkeys(("starlette", "uvicorn", "jinja2"), "annotate"),
+    **dict.fromkeys(("sqlalchemy", "itsdangerous", "jwt"), "arena"),
+    "psycopg": "postgres",
     **dict.fromkeys(("cv2", "scenedetect", "PIL", "opencv-python-headless", "scenedetect-headless", "pillow"), "data"),
     "spandrel": "upscale",
     "ray": "ray",
@@ -66,10 +82,16 @@ COMMANDS = {
     "evaluate": Command(
         evaluate.Evaluate,
         evaluate.run,
-        "Of a folder of videos, those that are measured are kept; of a model, nothing. The same line goes on.",
+        "Of a folder of videos, those that are measured are kept; of a model, what went to --keep. The same line goes on.",
     ),
+    "arena serve": Command(arena_serve.ArenaServe, arena_serve.run_serve, "All is kept; the same line goes on."),
     "arena simulate": Command(arena.ArenaSimulate, arena.run_simulate, "Nothing is kept; the same line begins again."),
     "arena ratings": Command(arena.ArenaRatings, arena.run_ratings, "The same line begins again."),
+    "arena verify": Command(arena_store.ArenaVerify, arena_store.run_verify, "The same line begins again."),
+    "arena export": Command(arena_store.ArenaExport, arena_store.run_export, "The same line begins again."),
+    "arena import": Command(
+        arena_store.ArenaImport, arena_store.run_import, "Nothing is kept; the same line begins again."
+    ),
     "bench block": Command(bench.BenchBlock, bench.run, "The rows above stand; the same line begins again."),
     "bench ops": Command(bench_ops.BenchOps, bench_ops.run, "The rows above stand; the same line begins again."),
     "bench video": Command(
