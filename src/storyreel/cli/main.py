@@ -82,7 +82,7 @@ COMMANDS = {
     "evaluate": Command(
         evaluate.Evaluate,
         evaluate.run,
-        "Of a folder of videos, those that are measured are kept; of a model, what went to --keep. The same line goes on.",
+        "Of a folder of videos, those that are measured are kept; of a model, what --keep has. The same line goes on.",
     ),
     "arena serve": Command(arena_serve.ArenaServe, arena_serve.run_serve, "All is kept; the same line goes on."),
     "arena simulate": Command(arena.ArenaSimulate, arena.run_simulate, "Nothing is kept; the same line begins again."),
