@@ -72,7 +72,7 @@ class BenchBlock:
     repeats: Annotated[int, arg(metavar="N")] = 5
     """Calls that a median is taken of."""
     forward: Forward = "auto"
-    """auto is fused on a GPU, plain elsewhere."""
+    """fused has kernels in Triton, for GPUs; auto is plain."""
     remat: Annotated[str, arg(metavar="WORDS")] = "block+projections"
     """What the training step computes again: none, or some of block, attention, forward, reverse, mlp, projections."""
     parts: bool = False

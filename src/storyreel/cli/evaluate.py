@@ -77,7 +77,7 @@ class Evaluate:
     device: Annotated[str, arg(metavar="D")] = "auto"
     """auto (the first GPU, else the CPU), cpu, cuda, cuda:1 or mps."""
     forward: Forward = "auto"
-    """Of the transformer's blocks: auto is fused (Triton kernels) on a CUDA GPU, plain elsewhere."""
+    """Of the transformer's blocks: fused has kernels in Triton, for CUDA GPUs; auto is plain."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one a core)")] = None
     """Processes that draw."""
     out: Annotated[

@@ -16,7 +16,7 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKL
 from torch import Tensor, nn
 
 from storyreel.geometry import Compression, TokenLayout
-from storyreel.models.forward import use_forward
+from storyreel.models.forward import ON_GPU, use_forward
 from storyreel.models.forward_names import Forward
 from storyreel.models.transformer import StoryreelBlock, StoryreelTransformer3DModel
 from storyreel.models.vae import decode_stream, lighten, prepare_for_gpu
@@ -115,7 +115,7 @@ def estimate(video: Video, device: torch.device) -> Estimate:
         model = StoryreelTransformer3DModel(**video.config)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     batch = 1 if video.in_turn else 2
-    fused = video.forward == "fused" or (video.forward == "auto" and device.type == "cuda")
+    fused = (ON_GPU if video.forward == "auto" and device.type == "cuda" else video.forward) == "fused"
     memory = step_memory(model.config, layout, batch, itemsize, parameters, fused=fused)
     block = model.transformer_blocks[0]
     assert isinstance(block, StoryreelBlock)
