@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -53,14 +54,21 @@ class ClipResponse(Response):
         if asked:
             headers["content-range"] = f"bytes {start}-{end - 1}/{self._size}"
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        with await run_in_threadpool(self._path.open, "rb") as file:
-            file.seek(start)
+        file, part = await run_in_threadpool(self._begin, start, end)
+        with file:
             await send({"type": "http.response.start", "status": 206 if asked else 200, "headers": raw})
             while start < end and scope["method"] != "HEAD":
-                part = await run_in_threadpool(file.read, min(CHUNK_BYTES, end - start))
                 if not part:
                     raise OSError(f"{self._path} is shorter than it was")
                 start += len(part)
                 await send({"type": "http.response.body", "body": part, "more_body": start < end})
+                if start < end:
+                    part = await run_in_threadpool(file.read, min(CHUNK_BYTES, end - start))
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
+
+    def _begin(self, start: int, end: int) -> tuple[BinaryIO, bytes]:
+        """The open file and its first bytes that are wanted."""
+        file = self._path.open("rb")
+        file.seek(start)
+        return file, file.read(min(CHUNK_BYTES, end - start))

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from storyreel.arena.completion import completion_url
 from storyreel.arena.store import Store
 from storyreel.arena.store.records import COMPREHENSION_TRIES, OpenPair, Outcome, RaterState
+from storyreel.arena.votes import Winner
 from storyreel.arena.web import comprehension
 from storyreel.arena.web.arrival import arrive
 from storyreel.arena.web.bodies import Played, Stalled, read_form, read_json
@@ -26,6 +27,7 @@ from storyreel.arena.web.pages import Pages
 from storyreel.arena.web.playback import Playback
 from storyreel.arena.web.sealed import SESSION_SECONDS, Sealer, Session
 from storyreel.arena.web.settings import Settings
+from storyreel.arena.web.turns import Turns
 from storyreel.arena.web.viewing import Hall
 
 COOKIE = "storyreel"
@@ -40,7 +42,7 @@ class Steps:
     ) -> None:
         self._store, self._hall, self._pages = store, hall, pages
         self._sealer, self._limiter, self._settings = sealer, limiter, settings
-        self.playback = Playback()
+        self.playback, self._turns = Playback(), Turns()
         self.routes = [
             Route("/i/{invitation}", self._arrive, methods=["GET"]),
             Route(HOME, self._home, methods=["GET"]),
@@ -74,7 +76,7 @@ class Steps:
             return self._pages.message(200, "This study is by invitation", "Please open the link that you were given.")
         if not session.rater:
             return self._page("welcome.html", session, "consent")
-        state = await run_in_threadpool(self._store.state, session.rater)
+        state = await self._turns(self._store.state, session.rater)
         return await self._step(session, state)
 
     async def _step(self, session: Session, state: RaterState) -> Response:
@@ -88,7 +90,7 @@ class Steps:
             return self._page(
                 "check.html", session, "check", question=comprehension.QUESTION, answers=answers, tries=tries
             )
-        pair = await run_in_threadpool(self._store.serve, state.rater) if state.has_open_pair else None
+        pair = await self._turns(self._store.serve, state.rater) if state.has_open_pair else None
         if pair is None:
             return self._page("next.html", session, "next")
         counts = state.votes_left.values()
@@ -110,7 +112,7 @@ class Steps:
         self._check_form(session, "consent", fields)
         if fields.get("agree") not in ("yes", "no") or fields.get("plays") not in ("yes", "no", "unknown"):
             raise HTTPException(400)
-        admitted = await run_in_threadpool(self._admit, session, fields["agree"] == "yes", fields["plays"] == "yes")
+        admitted = await self._turns(self._admit, session, fields["agree"] == "yes", fields["plays"] == "yes")
         response = RedirectResponse(HOME, 303)
         self._keep(response, admitted)
         return response
@@ -135,7 +137,7 @@ class Steps:
         right = comprehension.is_right(self._sealer.shuffle_seed(session.rater), fields.get("answer", ""))
         if right is None:
             raise HTTPException(400)
-        state = await run_in_threadpool(self._store.comprehension, session.rater, right)
+        state = await self._turns(self._store.comprehension, session.rater, right)
         if state.may_rate:
             await self._serve(session.rater)
         return RedirectResponse(HOME, 303)
@@ -155,16 +157,19 @@ class Steps:
         if answers is None:
             raise HTTPException(400)
         request.state.form = fields
-        await run_in_threadpool(self._store.vote, pair, session.rater, answers)
+        await self._turns(self._vote_and_serve, pair, session.rater, answers)
         self._hall.close(session.rater)
-        await self._serve(session.rater)
         return RedirectResponse(HOME, 303)
+
+    def _vote_and_serve(self, pair: str, rater: str, answers: dict[str, Winner]) -> None:
+        self._store.vote(pair, rater, answers)
+        self._store.serve(rater)
 
     async def _play(self, request: Request) -> Response:
         session = self._rater(request)
         played = await read_json(request, Played)
         self._check_form(session, f"pair {played.pair}", {"form": played.form})
-        progress = await run_in_threadpool(
+        progress = await self._turns(
             self._store.play, played.pair, session.rater, played.left, played.right, stalls=played.stalls
         )
         self.playback.note(played)
@@ -174,7 +179,7 @@ class Steps:
         session = self._rater(request)
         stalled = await read_json(request, Stalled)
         self._check_form(session, f"pair {stalled.pair}", {"form": stalled.form})
-        await run_in_threadpool(self._store.stalled, stalled.pair, session.rater)
+        await self._turns(self._store.stalled, stalled.pair, session.rater)
         self._hall.close(session.rater)
         await self._serve(session.rater)
         return JSONResponse({})
@@ -184,7 +189,7 @@ class Steps:
         name = request.path_params["name"]
         clip = self._hall.clip(session.rater, name)
         if clip is None:
-            pair = await run_in_threadpool(self._open_pair, session.rater)
+            pair = await self._turns(self._open_pair, session.rater)
             clip = self._hall.open(pair).get(name) if pair else None
         if clip is None:
             raise HTTPException(404)
@@ -195,7 +200,7 @@ class Steps:
 
     async def _serve(self, rater: str) -> None:
         """Has the next pair ready, so that showing it changes nothing."""
-        await run_in_threadpool(self._store.serve, rater)
+        await self._turns(self._store.serve, rater)
 
     def _session(self, request: Request) -> Session | None:
         return self._sealer.unseal(request.cookies.get(self._settings.cookie(COOKIE)))
