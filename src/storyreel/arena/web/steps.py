@@ -28,7 +28,7 @@ from storyreel.arena.web.playback import Playback
 from storyreel.arena.web.sealed import SESSION_SECONDS, Sealer, Session
 from storyreel.arena.web.settings import Settings
 from storyreel.arena.web.turns import Turns
-from storyreel.arena.web.viewing import Hall
+from storyreel.arena.web.viewing import Hall, Viewing
 
 COOKIE = "storyreel"
 HOME = "/"
@@ -76,6 +76,9 @@ class Steps:
             return self._pages.message(200, "This study is by invitation", "Please open the link that you were given.")
         if not session.rater:
             return self._page("welcome.html", session, "consent")
+        ahead = self._hall.ahead(session.rater)
+        if ahead is not None:
+            return self._pair(session, ahead)
         state = await self._turns(self._store.state, session.rater)
         return await self._step(session, state)
 
@@ -93,10 +96,10 @@ class Steps:
         pair = await self._turns(self._store.serve, state.rater) if state.has_open_pair else None
         if pair is None:
             return self._page("next.html", session, "next")
-        counts = state.votes_left.values()
-        left = min(counts) if self._hall.study.all_axes_a_viewing else sum(counts)
-        view = self._hall.viewing(pair)
-        return self._page("pair.html", session, f"pair {view.pair}", view=view, done=state.viewings_done, left=left)
+        return self._pair(session, self._hall.viewing(pair, state.viewings_done))
+
+    def _pair(self, session: Session, view: Viewing) -> Response:
+        return self._page("pair.html", session, f"pair {view.pair}", view=view)
 
     def _goodbye(self, session: Session, state: RaterState) -> Response:
         codes, outcome = self._settings.codes, state.outcome
@@ -157,13 +160,13 @@ class Steps:
         if answers is None:
             raise HTTPException(400)
         request.state.form = fields
-        await self._turns(self._vote_and_serve, pair, session.rater, answers)
-        self._hall.close(session.rater)
+        following = await self._turns(self._vote_and_serve, pair, session.rater, answers)
+        self._hall.voted(session.rater, pair, following)
         return RedirectResponse(HOME, 303)
 
-    def _vote_and_serve(self, pair: str, rater: str, answers: dict[str, Winner]) -> None:
+    def _vote_and_serve(self, pair: str, rater: str, answers: dict[str, Winner]) -> OpenPair | None:
         self._store.vote(pair, rater, answers)
-        self._store.serve(rater)
+        return self._store.serve(rater)
 
     async def _play(self, request: Request) -> Response:
         session = self._rater(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from storyreel.arena.clips.library import Clip
 from storyreel.arena.store.records import OpenPair
@@ -16,6 +17,7 @@ SIDES = ("left", "right")
 ANSWERS: Mapping[str, Winner] = {"left": "model_a", "right": "model_b", "tie": "tie"}
 FIELD = "answer-"
 MOST_REMEMBERED = 10_000
+Remembered = TypeVar("Remembered")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Viewing:
-    """What a rater sees of a pair. `clips`: addresses of the left and the right one."""
+    """What a rater sees of a pair. `clips`: addresses of the left and the right one.
+
+    `total` is what the study asks of a rater, without the hidden checks, which nothing here may tell from others.
+    """
 
     pair: str
     clips: tuple[str, str]
@@ -41,6 +46,8 @@ class Viewing:
     questions: tuple[Question, ...]
     ties: bool
     started: bool
+    done: int
+    total: int
 
 
 class Hall:
@@ -52,17 +59,22 @@ class Hall:
         self.study, self._clips, self._sealer = study, clips, sealer
         self._storyboards = storyboards
         self._open: OrderedDict[str, dict[str, Clip]] = OrderedDict()
+        self._shown: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._ahead: OrderedDict[str, tuple[OpenPair, int]] = OrderedDict()
         self._questions = {
             axis.name: Question(f"{FIELD}{number}", axis.name, axis.question) for number, axis in enumerate(study.axes)
         }
 
-    def viewing(self, pair: OpenPair) -> Viewing:
+    def viewing(self, pair: OpenPair, done: int) -> Viewing:
+        """The page of a pair, for a rater who has answered `done` pairs before."""
         names = self.open(pair)
+        _remember(self._shown, pair.served.rater, (pair.pair_id, done))
         clip = next(iter(names.values()))
         left, right = (f"/clip/{name}.mp4" for name in names)
         return Viewing(
             pair.pair_id, (left, right), clip.width, clip.height, clip.seconds, clip.rate,
-            self._storyboards.get(pair.served.story, ""), self.questions(pair), self.study.ties, pair.started,
+            self._storyboards.get(pair.served.story, ""), self.questions(pair), self.study.ties, pair.started, done,
+            self._total(),
         )  # fmt: skip
 
     def questions(self, pair: OpenPair) -> tuple[Question, ...]:
@@ -87,16 +99,37 @@ class Hall:
             self._sealer.clip_name(pair.pair_id, pair.attempt, side): self._clips[method, served.story]
             for side, method in methods.items()
         }
-        self._open[served.rater] = names
-        self._open.move_to_end(served.rater)
-        while len(self._open) > MOST_REMEMBERED:
-            self._open.popitem(last=False)
+        _remember(self._open, served.rater, names)
         return names
+
+    def voted(self, rater: str, pair_id: str, following: OpenPair | None) -> None:
+        """The rater has answered, and `following` is served: it can be shown once without asking the store again."""
+        self._open.pop(rater, None)
+        self._ahead.pop(rater, None)
+        before, done = self._shown.pop(rater, ("", 0))
+        if following is not None and before == pair_id:
+            _remember(self._ahead, rater, (following, done + 1))
+
+    def ahead(self, rater: str) -> Viewing | None:
+        """What `voted` left to be shown, once: after that a reload asks the store."""
+        pair, done = self._ahead.pop(rater, (None, 0))
+        return self.viewing(pair, done) if pair else None
+
+    def _total(self) -> int:
+        return self.study.votes_per_axis * (1 if self.study.all_axes_a_viewing else len(self.study.axes))
 
     def close(self, rater: str) -> None:
         """The rater's pair is over: its clips' names mean nothing any more."""
         self._open.pop(rater, None)
+        self._ahead.pop(rater, None)
 
     def clip(self, rater: str, name: str) -> Clip | None:
         """The clip that the rater may fetch by this name; None also where the server does not remember (`open` it)."""
         return self._open.get(rater, {}).get(name)
+
+
+def _remember(kept: OrderedDict[str, Remembered], rater: str, what: Remembered) -> None:
+    kept[rater] = what
+    kept.move_to_end(rater)
+    while len(kept) > MOST_REMEMBERED:
+        kept.popitem(last=False)
