@@ -42,7 +42,7 @@ from storyreel.evaluation.judge import Judgement, Reading, Share
         (["train", "demo-clips-3s", "--out", "/proc/runs"], "--out /proc/runs cannot be a folder for runs: No such"),
         (["evaluate", "--out", "missing/a.json"], "there is no folder missing"),
         (["evaluate", "--out", "."], "--out . is a folder. Give the name of a file in it: evaluation.json"),
-        (["evaluate", "--sheets", "/dev/null"], "--sheets /dev/null is a file, but sheets need a folder"),
+        (["evaluate", "--sheets", "/dev/null"], "--sheets /dev/null is a file, but it must be a folder"),
         (["evaluate", "--steps", "0"], "--steps is 0, but it must be 1 or more"),
         (["evaluate", "--guidance", "0"], "guidance is 0.0, but it must be 1"),
         (["evaluate", "--workers", "0"], "--workers is 0, but it must be at least 1"),

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from storyreel.arena.store.clock import Clock
 from storyreel.arena.store.exchange import Archive
 from storyreel.arena.store.records import VoteRefused
@@ -71,7 +73,11 @@ def test_raters_in_parallel(make_store: Callable[..., Store]) -> None:
     check_votes(store, raters, study)
 
 
-def test_processes_that_share_a_database(make_store: Callable[..., Store], folder: Path) -> None:
+def test_processes_that_share_a_database(
+    make_store: Callable[..., Store], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A new process finds this module by its name, which begins at the folder of all tests.
+    monkeypatch.syspath_prepend(Path(__file__).parents[3])
     study = study_of(stories=("sea", "hill"))
     tiny = {(method, story): 1e-9 for method in study.methods for story in study.stories}
     store = make_store(study, clip_seconds=tiny)
