@@ -125,6 +125,12 @@ def resident_mib(process: int) -> float:
     return int(re.findall(r"VmRSS:\s+(\d+) kB", text)[0]) / 1024
 
 
+def cpu_seconds(process: int) -> float:
+    """Processor time that a process has used so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def quantiles(values: list[float]) -> dict[str, float]:
     p50, p95, p99 = np.percentile(values, [50, 95, 99])
     return {"requests": len(values), "p50_ms": round(p50, 1), "p95_ms": round(p95, 1), "p99_ms": round(p99, 1)}
@@ -137,7 +143,7 @@ async def load(port: int, invitation: str, process: int, options: argparse.Names
         await asyncio.gather(*(session.arrive(invitation) for session in sessions[begin : begin + 10]))
     arrived = len(times)
     print(f"{len(sessions)} sessions are in", file=sys.stderr)
-    memory = [resident_mib(process)]
+    memory, cpu_before, own_before = [resident_mib(process)], cpu_seconds(process), time.process_time()
     started = time.monotonic()
     cadence = options.sessions / options.votes_a_second
     lateness: list[float] = []
@@ -177,6 +183,8 @@ async def load(port: int, invitation: str, process: int, options: argparse.Names
         "all": quantiles([milliseconds for _, milliseconds, _ in own]),
         "by_request": {what: quantiles(values) for what, values in sorted(by_kind.items())},
         "client_late_p95_ms": round(1000 * float(np.percentile(lateness, 95)), 1),
+        "server_cpu_ms_a_vote": round(1000 * (cpu_seconds(process) - cpu_before) / len(cast), 1),
+        "client_cpu_ms_a_vote": round(1000 * (time.process_time() - own_before) / len(cast), 1),
         "memory_mib": [round(value) for value in memory],
         "cores": os.cpu_count(),
         "load_average_at_start": [round(value, 1) for value in options.load_before],

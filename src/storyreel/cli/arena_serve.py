@@ -74,14 +74,14 @@ def run_serve(options: ArenaServe) -> int:
     """Prepares the clips with progress on standard error, prints the links, and serves until Ctrl-C."""
     from storyreel.arena.clips.library import prepare
     from storyreel.arena.web.hosting import hosted, read_secrets, read_storyboards, study_with_gold
-    from storyreel.arena.web.server import open_port, prepare_for_many
+    from storyreel.arena.web.server import allow_many_connections, open_port
     from storyreel.cli.progress import Counter, open_progress
 
     study, videos = study_with_gold(options.videos, options.gold, _changes(options))
     storyboards = read_storyboards(options.storyboards, study) if options.storyboards else {}
     secrets = read_secrets(options.work)
     settings = _settings(options, secrets)
-    prepare_for_many()
+    allow_many_connections()
     with open_port(options.port) as own:
         with open_progress() as progress:
             progress.stage("stories whose clips are alike", len({story for _, story in videos}))

@@ -18,8 +18,6 @@ HOST = "127.0.0.1"
 HEADER_SECONDS = 10.0
 """A connection that has not sent a whole request by then is closed."""
 BACKLOG = 2048
-SWITCH_SECONDS = 0.001
-"""After that, the thread of the store lets that of the pages go on."""
 
 
 class ImpatientProtocol(H11Protocol):
@@ -80,9 +78,8 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def prepare_for_many() -> None:
-    """Fits this process for many raters: open files up to the limit of the system, threads that give way sooner."""
-    sys.setswitchinterval(SWITCH_SECONDS)
+def allow_many_connections() -> None:
+    """Raises this process's limit on open files to what the system allows; a connection needs one."""
     if sys.platform == "win32":
         return
     import resource
