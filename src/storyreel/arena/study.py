@@ -107,6 +107,8 @@ def study_from_csv(table: Path) -> tuple[Study, dict[tuple[str, str], Path]]:
 
     DataError: columns or cells are missing, a row is there twice, a method lacks a story that another has.
     """
+    if not table.exists():
+        raise DataError(f"{table} does not exist. Give a folder that holds a folder a method, or a CSV.")
     videos: dict[tuple[str, str], Path] = {}
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
