@@ -21,6 +21,7 @@ from storyreel.data.segments import SegmentRow, SegmentsConfig
 from storyreel.data.step import Job, Outcome, Step, run_step
 from storyreel.models.text import build_text_encoder, build_tokenizer
 from storyreel.models.transformer import StoryreelTransformer3DModel
+from storyreel.models.vae import set_window
 from storyreel.sampling.pipeline import StoryreelPipeline, save_pipeline
 from storyreel.sampling.schedulers import build_scheduler
 from storyreel.storyboard.reader import read_storyboard
@@ -108,8 +109,11 @@ def number_in(picture: np.ndarray) -> int:
     return sum(1 << bit for bit in range(10) if picture[1:3, 4 * bit + 1 : 4 * bit + 3].mean() > 128)
 
 
-def write_model(folder: Path, seed: int = 0) -> Path:
-    """A whole model folder of real classes at a tiny size, for videos of 48x32 pixels and texts of 160 tokens."""
+def write_model(folder: Path, seed: int = 0, window: int | None = None) -> Path:
+    """A whole model folder of real classes at a tiny size, for videos of 48x32 pixels and texts of 160 tokens.
+
+    window: frames after which its autoencoder begins anew.
+    """
     torch.manual_seed(seed)
     tokenizer = build_tokenizer(words())
     transformer = StoryreelTransformer3DModel(
@@ -129,6 +133,7 @@ def write_model(folder: Path, seed: int = 0) -> Path:
     vae = AutoencoderKLCogVideoX(
         block_out_channels=(8, 8, 8, 8), latent_channels=4, layers_per_block=1, norm_num_groups=4, scaling_factor=0.7
     )
+    set_window(vae, window)
     encoder = build_text_encoder(len(tokenizer), width=32, layers=1, heads=2)
     pipeline = StoryreelPipeline(tokenizer, encoder, transformer, vae, build_scheduler("ddim"))
     save_pipeline(pipeline, folder, height=32, width=48, max_text_tokens=160, recipe="tiny", stages=[3])

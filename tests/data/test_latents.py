@@ -93,6 +93,25 @@ def test_a_window_from_the_first_segment_is_the_encoding_of_its_frames(encoded, 
     assert torch.equal(window.logvar, logvar[0].transpose(0, 1).bfloat16())
 
 
+def test_where_the_autoencoder_begins_anew_every_window_is_the_encoding_of_its_frames(
+    captioned, model_writer, tmp_path
+):
+    model = model_writer(tmp_path / "model", window=24)
+    latents.run(captioned / "segments", tmp_path / "out", LatentsConfig(), model=model, workers=1)
+    vae = load_vae(model / "vae").eval()
+    assert latents.begins_anew(vae)
+    rows = {row.id: row for row in read_rows(tmp_path / "out", LatentRow)}
+    segments = {row.id: row for row in read_rows(captioned / "segments", SegmentRow)}
+    pairs = [(segments[row.follows], row) for row in segments.values() if row.follows in segments]
+    assert pairs
+    for pair in [*pairs, *((row,) for row in segments.values())]:
+        window = window_moments(tmp_path / "out", [rows[row.id] for row in pair])
+        first = pair[0].first_frame
+        pixels = pixels_of(captioned / "segments" / pair[0].take, first, first + 48 * len(pair))
+        for given, expected in zip((window.mean, window.logvar), encode(vae, pixels), strict=True):
+            assert torch.equal(given, expected[0].transpose(0, 1).bfloat16())
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_windows_have_the_layouts_latents_across_shots_too(count, encoded, model):
     rows = sorted(read_rows(encoded, LatentRow), key=lambda row: row.id)[:count]
@@ -223,5 +242,7 @@ def test_sizes_and_models_that_do_not_fit_are_refused(captioned, model, tmp_path
 
 def test_chains_break_where_a_segment_is_missing(take):
     _, rows = take
+    assert [len(chain) for chain in latents._chains(rows, alone=False)] == [3]
+    assert [len(chain) for chain in latents._chains(rows, alone=True)] == [1, 1, 1]
     rows = [rows[0], rows[2].model_copy(update={"follows": None})]
-    assert [[row.id for row in chain] for chain in latents._chains(rows)] == [["s0"], ["s2"]]
+    assert [[row.id for row in chain] for chain in latents._chains(rows, alone=False)] == [["s0"], ["s2"]]

@@ -6,8 +6,6 @@ from diffusers import AutoencoderKLCogVideoX
 
 from storyreel.errors import ConfigError
 from storyreel.models.vae import (
-    count_chunks,
-    decode_part,
     decode_stream,
     decode_whole,
     encode,
@@ -49,25 +47,6 @@ def test_encode_equals_the_whole_encode(vae, frames):
     assert mean.shape[2] == (frames - 1) // 4 + 1
     torch.testing.assert_close(mean, posterior.mean * 0.7, rtol=1e-6, atol=0)
     torch.testing.assert_close(torch.exp(0.5 * logvar), posterior.std * 0.7, rtol=1e-5, atol=0)
-
-
-@pytest.mark.parametrize("chunks", [range(1), range(1, 3), range(2, 6), range(6)])
-def test_a_part_equals_its_frames_of_the_whole(vae, chunks):
-    z = torch.randn(1, 4, 13, 2, 3, generator=torch.Generator().manual_seed(0))
-    assert count_chunks(vae, 13) == 6
-    whole = decode_whole(vae, z).detach()
-    part, frames = decode_part(vae, z, chunks)
-    assert torch.equal(part, whole[:, :, frames])
-    assert (frames.start, frames.stop) == (8 * chunks.start + (chunks.start > 0), 8 * chunks.stop + 1)
-
-
-def test_chunks_before_a_part_teach_nothing(vae):
-    z = torch.randn(1, 4, 9, 2, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    decode_part(vae, z, range(2, 3))[0].square().sum().backward()
-    assert z.grad is not None
-    assert [bool(frame.any()) for frame in z.grad[0].transpose(0, 1)] == [False] * 5 + [True] * 2 + [False] * 2
-    with pytest.raises(IndexError):
-        decode_part(vae, z, range(3, 6))
 
 
 def test_decoding_is_lazy_and_causal(vae):

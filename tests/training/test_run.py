@@ -14,7 +14,7 @@ from storyreel.data.toon_clips import draw_clip
 from storyreel.errors import StoryboardError, TrainingError, WeightsError
 from storyreel.evaluation.judge import judge
 from storyreel.evaluation.probe import load_probe
-from storyreel.models.vae import decode_stream, encode, load_vae, set_normalisation
+from storyreel.models.vae import decode_stream, encode, load_vae, set_normalisation, set_window, window_of
 from storyreel.sampling.model_folder import ModelInfo
 from storyreel.sampling.pipeline import load_pipeline
 from storyreel.training.config import (
@@ -191,6 +191,8 @@ def test_latents_are_normalised_and_decoding_undoes_it(root):
 
     vae = AutoencoderKLCogVideoX.from_pretrained(root / "vae" / "vae").double()
     assert len(vae.config.latents_mean) == len(vae.config.latents_std) == VAE["latent_channels"]
+    assert window_of(vae) == 8
+    set_window(vae, None)  # what diffusers does
     pixels = torch.rand(2, 3, 17, HEIGHT, WIDTH, dtype=torch.float64) * 2 - 1
     with torch.no_grad():
         own = vae.encode(pixels).latent_dist
@@ -208,15 +210,14 @@ def test_latents_are_normalised_and_decoding_undoes_it(root):
 def test_a_decoder_alone_learns_on_and_latents_stay(root, tmp_path):
     for name in ("clips", "vae", "3s"):
         (tmp_path / name).symlink_to(root / name)
-    more = VAERun(
-        "more", ("clips",), VAE, OPTIMISER, 2, batch=1, frames=17, init="vae/vae", decoder_only=True, taught_chunks=1
-    )
+    more = VAERun("more", ("clips",), VAE, OPTIMISER, 2, batch=1, frames=17, init="vae/vae", decoder_only=True)
     run(more, tmp_path, device="cpu", workers=0)
     old, new = (load_vae(tmp_path / name / "vae") for name in ("vae", "more"))
     learned = {name for name, value in new.state_dict().items() if not torch.equal(value, old.state_dict()[name])}
     assert learned
     assert all(name.startswith("decoder.") for name in learned)
     assert new.config["latents_std"] == old.config["latents_std"]
+    assert window_of(new) == window_of(old) is not None
     pack = PackRun("packed", "3s/model", "more/vae", "bundled-probe", "clips", {"steps": 2})
     run(pack, tmp_path, device="cpu", workers=0)
     packed = load_pipeline(tmp_path / "packed" / "model", device="cpu")

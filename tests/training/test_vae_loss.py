@@ -8,7 +8,7 @@ from torch import Tensor
 
 from storyreel.models.vae import lighten
 from storyreel.recipes import demo
-from storyreel.training.vae import draw_chunks, noise_levels, reconstruction_loss, training_dtype, vae_losses
+from storyreel.training.vae import noise_levels, reconstruction_loss, training_dtype, vae_losses
 
 
 def pooled_loss(made: Tensor, true: Tensor) -> Tensor:
@@ -62,26 +62,6 @@ def test_noisy_windows_teach_the_decoder_alone():
     assert noisy[1] > 0
     assert noisy[2] != quiet[2]
     assert taught([0.0, 0.4])[0] > 0
-
-
-def test_every_run_of_neighbouring_chunks_comes_up():
-    generator = torch.Generator().manual_seed(0)
-    assert {draw_chunks(6, 3, generator) for _ in range(100)} == {range(start, start + 3) for start in range(4)}
-    assert draw_chunks(2, 3, generator) == range(2)
-
-
-def test_a_part_of_a_window_has_the_loss_of_its_frames():
-    torch.manual_seed(0)
-    vae = lighten(AutoencoderKLCogVideoX(block_out_channels=(8, 8, 8, 8), norm_num_groups=4, latent_channels=4))
-    run = dataclasses.replace(demo.vae_decoder(), kl_weight=0.0)
-    pixels, noise = torch.rand(1, 3, 25, 16, 24) * 2 - 1, torch.zeros(1, 4, 7, 2, 3)
-    whole, *parts = (
-        float(vae_losses(vae, pixels, noise, torch.zeros(1), run, chunks)["psnr"])
-        for chunks in (None, range(3), range(2), range(2, 3))
-    )
-    errors = [10 ** (-value / 10) for value in parts]
-    assert whole == pytest.approx(parts[0], abs=1e-4)
-    assert errors[0] == pytest.approx((17 * errors[1] + 8 * errors[2]) / 25, rel=1e-4)
 
 
 def test_a_processor_trains_in_bfloat16_where_it_multiplies_in_it(monkeypatch):

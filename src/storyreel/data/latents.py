@@ -5,7 +5,8 @@ LATENTS/takes/FILM/SHOT.safetensors      ID.mean and ID.logvar of each segment o
 
 Segments that follow each other in a take are encoded in one go, so that only the first of them begins without a past.
 Of a segment's 13 latents the first stands for its first frame alone, as it has to be where a window begins; the 12
-others are those of the whole run, and the only ones where a window goes on.
+others are those of the whole run, and the only ones where a window goes on. An autoencoder that begins anew with each
+segment (models/vae.py `set_window`) encodes each by itself, which gives the same.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from storyreel.data.takes import SEGMENT_FRAMES, read_take
 from storyreel.errors import DataError
 from storyreel.geometry import LatentShape, PixelShape
 from storyreel.models.sizes import ModelSizes
-from storyreel.models.vae import encode, encode_stream
+from storyreel.models.vae import encode, encode_stream, window_of
 
 BYTES_A_VALUE = 4
 """Mean and log-variance, two bytes each."""
@@ -147,7 +148,7 @@ def _work(payload: _Payload, config: LatentsConfig, output: Path) -> Outcome:
     outcome, tensors = Outcome(), {}
     with one_thread():
         vae = vae_at_work(payload.model, payload.digest, payload.device, config.dtype)
-        for chain in _chains(payload.segments):
+        for chain in _chains(payload.segments, alone=begins_anew(vae)):
             for row, mean, logvar in encode_chain(vae, take, chain):
                 if not bool(mean.isfinite().all() and logvar.isfinite().all()):
                     detail = f"{row.take}, segment {row.number}: its latents are not finite"
@@ -173,11 +174,17 @@ def _work(payload: _Payload, config: LatentsConfig, output: Path) -> Outcome:
     return outcome
 
 
-def _chains(rows: Sequence[SegmentRow]) -> Iterator[list[SegmentRow]]:
-    """Segments of a take that follow each other without a gap."""
+def begins_anew(vae: AutoencoderKLCogVideoX) -> bool:
+    """Whether each segment's latents are the same alone and within its take: a window of the VAE ends where it does."""
+    window = window_of(vae)
+    return window is not None and SEGMENT_FRAMES % window == 0
+
+
+def _chains(rows: Sequence[SegmentRow], *, alone: bool) -> Iterator[list[SegmentRow]]:
+    """Segments of a take that follow each other without a gap; alone: each for itself."""
     chain: list[SegmentRow] = []
     for row in rows:
-        if chain and row.follows != chain[-1].id:
+        if chain and (alone or row.follows != chain[-1].id):
             yield chain
             chain = []
         chain.append(row)

@@ -1,9 +1,10 @@
 """Pixels to latents and back with diffusers' CogVideoX VAE, a few frames at a time, in bounded memory.
 
 The VAE normalises over the frames that it is given together, so only the chunks of diffusers' own decode and encode
-give its result; here each chunk leaves as soon as it is made. Latents on this side are those that the transformer sees,
-of about zero mean and unit variance: how they were scaled (`latents_mean` and `latents_std` of the VAE's config, or its
-`scaling_factor` alone) nothing outside this file needs to know.
+give its result; here each chunk leaves as soon as it is made. A VAE that was trained on short windows begins anew after
+each of them (`set_window`, docs/decisions/0014); every other one gives diffusers' result bit by bit. Latents on this
+side are those that the transformer sees, of about zero mean and unit variance: how they were scaled (`latents_mean` and
+`latents_std` of the VAE's config, or its `scaling_factor` alone) nothing outside this file needs to know.
 
 Shapes: B batch, C latent channels, F latent frames, N video frames = 4 (F - 1) + 1.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -72,31 +74,59 @@ def _is_prepared(vae: AutoencoderKLCogVideoX) -> bool:
     return getattr(vae.decoder.forward, "func", None) is decoder_forward
 
 
+def set_window(vae: AutoencoderKLCogVideoX, frames: int | None) -> None:
+    """Notes in the VAE's config that it begins anew every `frames` frames of video; None: never.
+
+    The frame before a window is its first, too: to encode, as it was drawn; to decode, encoded anew as it was decoded.
+    ConfigError unless `frames` are whole chunks of the VAE.
+    """
+    ratio = int(vae.config["temporal_compression_ratio"])
+    chunk = math.lcm(vae.num_sample_frames_batch_size, ratio * vae.num_latent_frames_batch_size)
+    if frames is not None and (frames < 1 or frames % chunk):
+        limit = f"the autoencoder takes {chunk} frames at once"
+        raise ConfigError(refusal("window", frames, limit, f"Try {max(frames // chunk, 1) * chunk}"))
+    vae.register_to_config(_window_frames=frames)
+
+
+def window_of(vae: AutoencoderKLCogVideoX) -> int | None:
+    """What `set_window` noted, frames of video."""
+    return vae.config.get("_window_frames")
+
+
 @torch.no_grad()
 def decode_stream(vae: AutoencoderKLCogVideoX, latents: Tensor) -> Iterator[Tensor]:
     """Scaled latents `[B, C, F, H, W]` as chunks of pixels `[B, 3, n, 8H, 8W]`, about -1 to 1, on the VAE's device.
 
-    Chunks together equal `vae.decode` of the unscaled latents bit by bit: 8 frames each, 9 in the first for an odd F
-    (every story's F is odd). Latents may lie on any device in any dtype. Tiling is not applied.
+    8 frames each, 9 in the first for an odd F (every story's F is odd). For a VAE without a window the chunks together
+    equal `vae.decode` of the unscaled latents bit by bit. Latents may lie on any device in any dtype. Tiling is not
+    applied.
     """
     shift, scale = normalisation(vae)
-    cache = None
-    for frames in _chunks(latents.shape[2], vae.num_latent_frames_batch_size):
-        z = latents[:, :, frames].to(vae.device, vae.dtype) / scale + shift
-        pixels, cache = _decode_chunk(vae, z, cache)
-        yield pixels
+    window, ratio = window_of(vae), int(vae.config["temporal_compression_ratio"])
+    last: Tensor | None = None
+    for part in _windows(latents.shape[2], None if window is None else window // ratio):
+        cache = None
+        for frames in _chunks(part.stop - part.start, vae.num_latent_frames_batch_size):
+            z = latents[:, :, part.start + frames.start : part.start + frames.stop].to(vae.device, vae.dtype)
+            z = z / scale + shift
+            shared = last if frames.start == 0 else None
+            if shared is not None:
+                z = torch.cat([posterior(vae, shared.clamp(-1, 1))[0], z[:, :, 1:]], dim=2)
+            pixels, cache = _decode_chunk(vae, z, cache)
+            yield pixels if shared is None else pixels[:, :, 1:]
+            last = pixels[:, :, -1:]
 
 
 @torch.no_grad()
 def encode(vae: AutoencoderKLCogVideoX, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Pixels `[B, 3, N, height, width]` in -1 to 1 to mean and log-variance of the scaled latents, `[B, C, F, H, W]`.
 
-    Equals the parameters of `vae.encode(pixels).latent_dist`, moved to scaled latents: a sample is
-    `mean + exp(logvar / 2) * noise`. Pixels may lie on any device in any dtype; the result lies on the VAE's device.
+    For a VAE without a window they equal the parameters of `vae.encode(pixels).latent_dist`, moved to scaled latents: a
+    sample is `mean + exp(logvar / 2) * noise`. Pixels may lie on any device in any dtype; the result lies on the VAE's
+    device.
     """
-    shift, scale = normalisation(vae)
-    mean, logvar = posterior(vae, pixels.to(vae.device, vae.dtype))
-    return (mean - shift) * scale, logvar + 2 * scale.log()
+    mean, logvar = zip(*encode_stream(vae, pixels.unbind(2), pixels.shape[2]), strict=True)
+    return torch.cat(mean, dim=2), torch.cat(logvar, dim=2)
 
 
 @torch.no_grad()
@@ -108,14 +138,18 @@ def encode_stream(vae: AutoencoderKLCogVideoX, frames: Iterable[Tensor], count: 
     """
     shift, scale = normalisation(vae)
     waiting = iter(frames)
-    cache = None
-    for chunk in _chunks(count, vae.num_sample_frames_batch_size):
-        own = list(itertools.islice(waiting, chunk.stop - chunk.start))
-        if len(own) < chunk.stop - chunk.start:
-            raise ValueError(f"{chunk.start + len(own)} frames came, but {count} were promised")
-        z, cache = vae.encoder(torch.stack(own, dim=2).to(vae.device, vae.dtype), conv_cache=cache)
-        mean, logvar = _moments(vae, z)
-        yield (mean - shift) * scale, logvar + 2 * scale.log()
+    own: list[Tensor] = []
+    for part in _windows(count, window_of(vae)):
+        cache, shared = None, own[-1:]
+        for chunk in _chunks(part.stop - part.start, vae.num_sample_frames_batch_size):
+            wanted = chunk.stop - chunk.start
+            own = shared + list(itertools.islice(waiting, wanted - len(shared)))
+            if len(own) < wanted:
+                raise ValueError(f"{part.start + chunk.start + len(own)} frames came, but {count} were promised")
+            z, cache = vae.encoder(torch.stack(own, dim=2).to(vae.device, vae.dtype), conv_cache=cache)
+            mean, logvar = (moment[:, :, len(shared) :] for moment in _moments(vae, z))
+            shared = []
+            yield (mean - shift) * scale, logvar + 2 * scale.log()
 
 
 def posterior(vae: AutoencoderKLCogVideoX, pixels: Tensor, *, at_once: bool = False) -> tuple[Tensor, Tensor]:
@@ -150,30 +184,6 @@ def decode_whole(vae: AutoencoderKLCogVideoX, latents: Tensor, *, at_once: bool 
         pixels, cache = _decode_chunk(vae, latents[:, :, frames], cache)
         parts.append(pixels)
     return torch.cat(parts, dim=2)
-
-
-def decode_part(vae: AutoencoderKLCogVideoX, latents: Tensor, chunks: range) -> tuple[Tensor, slice]:
-    """Pixels of some chunks of the VAE's own, unscaled latents, and which frames of the video they are.
-
-    Equal to those frames of `decode_whole`. Gradients flow through these chunks alone: the ones before are decoded for
-    what the decoder looks back on, the ones behind not at all. IndexError for chunks that there are not.
-    """
-    slices = _chunks(latents.shape[2], vae.num_latent_frames_batch_size)
-    cache, parts, before = None, [], 0
-    for number in range(chunks.stop):
-        with torch.set_grad_enabled(torch.is_grad_enabled() and number in chunks):
-            pixels, cache = _decode_chunk(vae, latents[:, :, slices[number]], cache)
-        if number in chunks:
-            parts.append(pixels)
-        else:
-            before += pixels.shape[2]
-    made = torch.cat(parts, dim=2)
-    return made, slice(before, before + made.shape[2])
-
-
-def count_chunks(vae: AutoencoderKLCogVideoX, latent_frames: int) -> int:
-    """How many chunks so many frames of latents are decoded in."""
-    return len(_chunks(latent_frames, vae.num_latent_frames_batch_size))
 
 
 def normalisation(vae: AutoencoderKLCogVideoX) -> tuple[Tensor, Tensor]:
@@ -215,6 +225,13 @@ def _chunks(frames: int, size: int) -> list[slice]:
     """Slices of `size` frames; the first one takes the remainder too (the frame that a causal VAE begins with)."""
     count, rest = max(frames // size, 1), frames % size
     return [slice(size * i + (rest if i else 0), min(size * (i + 1) + rest, frames)) for i in range(count)]
+
+
+def _windows(frames: int, length: int | None) -> list[slice]:
+    """Slices of `length` frames and the one before them, which neighbours share; one slice of all for None."""
+    if length is None:
+        return [slice(0, frames)]
+    return [slice(start, min(start + length + 1, frames)) for start in range(0, max(frames - 1, 1), length)]
 
 
 def _lengths(chunks: list[slice]) -> tuple[int, ...]:

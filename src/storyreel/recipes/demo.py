@@ -71,11 +71,10 @@ def vae_parts() -> VAERun:
 
 
 def vae() -> VAERun:
-    """Then on whole frames and windows of 3 s, as it is used: its norms see a whole frame at a time.
+    """Then on whole frames and whole windows, as it is used: its norms see a whole frame at a time.
 
-    What lies behind the last frame of the windows is drawn worse: trained on 25 frames, it lost 1.4 dB from frame 25 on
-    (LOG.md, 2026-11-23). Clips of 9 s have what a clip of 3 s never has, a cut from one place to another. Noise on the
-    latents teaches the decoder to draw what is nearly right (docs/decisions/0011).
+    It begins anew every 24 frames (docs/decisions/0014), so windows need no more than 25. Clips of 9 s have what a clip
+    of 3 s never has, a cut from one place to another.
     """
     optimiser = dataclasses.replace(vae_parts().optimiser, learning_rate=7e-4, warmup_steps=30)
     return dataclasses.replace(
@@ -86,8 +85,7 @@ def vae() -> VAERun:
         steps=20_000,
         batch=8,
         rows_at_once=4,
-        latent_noise=0.4,
-        frames=49,
+        frames=25,
         crop=(0, 0),
         init="vae-parts/vae",
         seed=1,
@@ -97,7 +95,7 @@ def vae() -> VAERun:
 def vae_decoder() -> VAERun:
     """More training of the decoder alone: latents, and models trained on them, stay what they are.
 
-    For a processor: a window at a time, and half of it teaches, any half, so that all places of a clip come up.
+    Noise on the latents teaches it to draw what is nearly right (docs/decisions/0011).
     """
     optimiser = dataclasses.replace(vae().optimiser, learning_rate=2e-4, warmup_steps=10, ema_decay=0.98)
     return dataclasses.replace(
@@ -107,11 +105,8 @@ def vae_decoder() -> VAERun:
         decoder_only=True,
         init="bundled/vae",
         clips_folders=("clips-3s-decoder", "clips-9s-decoder"),
-        steps=400,
-        batch=1,
-        rows_at_once=1,
-        taught_chunks=3,
-        latent_noise=0.0,
+        steps=3000,
+        latent_noise=0.4,
         seed=2,
     )
 
@@ -268,7 +263,7 @@ def more() -> PlanRun:
 
 
 def decoder() -> PlanRun:
-    """The decoder of the model that ships learns on, on two cores in an hour and a half; everything else stays."""
+    """The decoder of the model that ships learns to draw latents that are not quite right; everything else stays."""
     three = DrawRun("clips-3s-decoder", dataclasses.replace(clips_3s().clips, count=600, first_seed=4_000_000))
     nine = DrawRun("clips-9s-decoder", dataclasses.replace(clips_9s().clips, count=300, first_seed=5_000_000))
     packed = dataclasses.replace(

@@ -31,10 +31,7 @@ SEGMENTS = Limit(
 )
 
 LIMITS: dict[str, Limit] = {
-    **dict.fromkeys(
-        ("steps", "batch", "frames", "count", "segments", "story_segments", "rows_at_once", "taught_chunks"),
-        ONE_OR_MORE,
-    ),
+    **dict.fromkeys(("steps", "batch", "frames", "count", "segments", "story_segments", "rows_at_once"), ONE_OR_MORE),
     **dict.fromkeys(("height", "width", "max_text_tokens"), ONE_OR_MORE),
     **dict.fromkeys(("seed", "first_seed", "stills", "warmup_steps", "weight_decay"), NOT_NEGATIVE),
     **dict.fromkeys(("kl_weight", "latent_noise"), NOT_NEGATIVE),

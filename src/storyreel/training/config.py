@@ -50,8 +50,8 @@ class VAERun:
     half of the windows have none, the others any share of it. A decoder that has seen it draws what a diffusion model
     makes, whose latents are never quite right.
 
-    `taught_chunks` is for processors: gradients come from so many chunks (8 frames each) of a window, drawn anew for
-    each step; those before only give what the decoder looks back on. None, and a GPU, take all of a window.
+    `frames` is the length of a window, a multiple of 8 and one: what uses the autoencoder begins anew after as many
+    (models/vae.py `set_window`), where it has learned all that there is to look back on.
     """
 
     name: str
@@ -68,7 +68,6 @@ class VAERun:
     init: str | None = None
     rows_at_once: int | None = None
     latent_noise: float = 0.0
-    taught_chunks: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,13 @@ from storyreel.data.clips import clip_numbers, read_clip
 from storyreel.errors import TrainingError
 from storyreel.geometry import Compression, PixelShape
 from storyreel.models.vae import (
-    count_chunks,
-    decode_part,
     decode_whole,
     lighten,
     load_vae,
     posterior,
     prepare_for_gpu,
     set_normalisation,
+    set_window,
 )
 from storyreel.sampling.device import multiplies_bfloat16
 from storyreel.training import parallel
@@ -121,26 +120,14 @@ def noise_levels(batch: int, most: float, generator: torch.Generator) -> Tensor:
     return most * drawn[0] * (drawn[1] < NOISY_SHARE)
 
 
-def draw_chunks(count: int, taught: int, generator: torch.Generator) -> range:
-    """`taught` neighbours of `count` chunks; all where there are no more."""
-    taught = min(taught, count)
-    start = _below(count - taught + 1, generator)
-    return range(start, start + taught)
-
-
 def vae_losses(
-    vae: AutoencoderKLCogVideoX,
-    pixels: Tensor,
-    noise: Tensor,
-    levels: Tensor,
-    run: VAERun,
-    chunks: range | None = None,
+    vae: AutoencoderKLCogVideoX, pixels: Tensor, noise: Tensor, levels: Tensor, run: VAERun
 ) -> dict[str, Tensor]:
     """Loss of one batch `[B, 3, F, H, W]`, and what it is made of.
 
     noise: `[B, C, f, h, w]`, of unit variance, for its latents; levels: `[B]`, how much of it beside the posterior's
     own, in standard deviations of a channel in this batch. Windows with more than that teach the decoder alone: the
-    encoder is to tell all that it can, not what survives noise. chunks: those of the window that teach, None for all.
+    encoder is to tell all that it can, not what survives noise.
     """
     with torch.set_grad_enabled(torch.is_grad_enabled() and not run.decoder_only):
         mean, log_variance = (moment.float() for moment in posterior(vae, pixels, at_once=True))
@@ -150,11 +137,8 @@ def vae_losses(
     deviation = (log_variance.exp() + (levels * spread).square()).sqrt()
     latents = mean + deviation * noise
     latents = torch.where(levels > 0, latents.detach(), latents)
-    if chunks is None:
-        made, frames = decode_whole(vae, latents.to(pixels.dtype), at_once=True), slice(None)
-    else:
-        made, frames = decode_part(vae, latents.to(pixels.dtype), chunks)
-    made, true = made.float().contiguous(), pixels[:, :, frames].float()
+    made = decode_whole(vae, latents.to(pixels.dtype), at_once=True).float().contiguous()
+    true = pixels.float()
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     reconstruction = reconstruction_loss(made, true)
     return {
@@ -184,10 +168,8 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
     batch = run.batch // parallel.size() // parts
     batches = iter(DataLoader(windows, batch_size=batch, num_workers=workers, pin_memory=device.type == "cuda"))
 
-    chunks: range | None = None
-
     def losses(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        values = vae_losses(vae, inputs["pixels"], inputs["noise"], inputs["levels"], run, chunks)
+        values = vae_losses(vae, inputs["pixels"], inputs["noise"], inputs["levels"], run)
         values["loss"].backward()
         return values
 
@@ -197,7 +179,6 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
         generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
         chance = torch.Generator().manual_seed(seed * 1_000_003 + step)
         values = []
-        nonlocal chunks
         for _ in range(parts):
             frames = next(batches).to(device, non_blocking=True)
             shape = PixelShape(*frames.shape[1:4]).latent(Compression(channels=vae.config["latent_channels"]))
@@ -205,8 +186,6 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
             noise = torch.randn(size, generator=generator, device=device)
             levels = noise_levels(batch, run.latent_noise, chance).to(device, non_blocking=True)
             pixels = to_model(frames, dtype).contiguous()
-            if run.taught_chunks is not None and device.type == "cpu":
-                chunks = draw_chunks(count_chunks(vae, shape.frames), run.taught_chunks, chance)
             values.append(training_step({"pixels": pixels, "noise": noise, "levels": levels}))
             values[-1] = {name: value.clone() for name, value in values[-1].items()}
             optimiser.collect()
@@ -227,6 +206,8 @@ def train_vae(run: VAERun, root: Path, *, device: torch.device, clock: Clock, re
                 posterior(vae, to_model(next(batches).to(device), torch.float32))[0] for _ in range(8 * parallel.size())
             ]
         set_normalisation(vae, torch.cat(seen))
+        # Further from a window's start than in training it would draw worse (docs/decisions/0014).
+        set_window(vae, (run.frames - 1) // CHUNK_FRAMES * CHUNK_FRAMES or None)
     vae.save_pretrained(root / run.name / "vae")
 
 
