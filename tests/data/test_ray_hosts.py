@@ -84,8 +84,10 @@ class Host:
         return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=900)
 
     def has_begun(self):
-        assert self.process.poll() is None, self.log.read_text()
         return "Ray runtime started" in self.log.read_text()
+
+    def has_begun_or_ended(self):
+        return self.process.poll() is not None or self.has_begun()
 
     def end(self):
         """Ends all that runs on this machine; with the last of them its cable goes, too."""
@@ -102,6 +104,17 @@ def space(pid):
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/ns/net").readlink()
     return None
+
+
+def begun(*arguments):
+    """A host whose Ray has begun: it gives itself half a minute, which is too little on a busy machine."""
+    for tries_left in (3, 2, 1, 0):
+        host = Host(*arguments)
+        wait_until(host.has_begun_or_ended)
+        if host.has_begun():
+            return host
+        host.end()
+        assert tries_left, host.log.read_text()
 
 
 def ip(*arguments):
@@ -137,9 +150,8 @@ def hosts(tmp_path_factory):
             role = ["--address", HEAD, "--num-cpus", "1"]
             if number == 1:
                 role = ["--head", "--port", "6379", "--num-cpus", "0", "--include-dashboard", "false"]
-            made.append(Host(bridge, name, number, [*RAY, *store, *role], environment, folder / f"{name}.log"))
+            made.append(begun(bridge, name, number, [*RAY, *store, *role], environment, folder / f"{name}.log"))
             stack.callback(made[-1].end)
-            wait_until(made[-1].has_begun)
         yield made
 
 

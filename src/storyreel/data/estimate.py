@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -14,6 +14,8 @@ from storyreel.data.step import nobody as without_progress
 from storyreel.errors import DataError
 
 GIB = 2**30
+WORTH_PROCESSES_SECONDS = 20
+"""Work from which processes of their own pay, each of which loads the models' libraries first."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,15 @@ def run_estimated(
 ) -> Manifest:
     """`run_step`; but first `guess(jobs, processes)` of the items that are missing or stale is told.
 
-    It may be None, where nothing is worth telling. DataError where the disk is too small.
+    It may be None, where nothing is worth telling. What takes this process less time than others need to load their
+    libraries it does alone, unless a number of workers is asked for. DataError where the disk is too small.
     """
     todo = stale_jobs(step, jobs, output, config)
-    workers = at_work.get("workers")
-    estimate = guess(todo, max(1, min(workers or cores(), len(todo)))) if todo else None
+    workers, run_each = at_work.get("workers"), at_work.get("run_each")
+    processes = max(1, min(workers or cores(), len(todo)))
+    estimate = guess(todo, processes) if todo else None
+    if estimate and workers is None and run_each is None and estimate.seconds * processes < WORTH_PROCESSES_SECONDS:
+        workers, estimate = 1, replace(estimate, seconds=estimate.seconds * processes)
     if estimate:
         check_room(estimate, output)
         at_work.get("on_estimate", nobody)(estimate)
@@ -99,7 +105,7 @@ def run_estimated(
         source=source,
         workers=workers,
         on_item=at_work.get("on_item", without_progress),
-        run_each=at_work.get("run_each"),
+        run_each=run_each,
         extra=extra,
     )
 
