@@ -18,9 +18,8 @@ from pathlib import Path
 import pytest
 
 import storyreel
-from storyreel.data import build
-from storyreel.data.joined_toons import joined_film
-from storyreel.data.segments import SegmentsConfig
+from storyreel.cli.main import main
+from storyreel.toons.writer import write_stories
 
 pytestmark = pytest.mark.slow
 
@@ -161,15 +160,24 @@ def test_items_run_on_the_other_machines(hosts):
     assert json.loads(finished.stdout.splitlines()[-1]) == ["one", "two"]
 
 
-def test_a_build_on_other_machines_makes_the_same_files(hosts, tmp_path, film_writer):
+def test_a_build_on_other_machines_makes_the_same_files(hosts, tmp_path, model):
     films = tmp_path / "films"
-    films.mkdir()
-    for seed in (700, 701):
-        film_writer(films / f"{seed}.mp4", joined_film(seed, 3, 48, 72).frames, 12)
-    build.run(films, tmp_path / "here", build.BuildConfig(segments=SegmentsConfig(width=72, height=48)), workers=1)
-    line = ["data", "build", str(films), str(tmp_path / "there"), "--size", "72x48", "--ray", HEAD]
-    finished = hosts[0].python(COMMAND, *line)
-    assert finished.returncode == 0, finished.stderr
+    write_stories(films, 2, 9, 64, 96, seed=5, workers=1)
+
+    def lines(out, *how):
+        line = ["data", "build", str(films), str(out), "--size", "48x32", *how]
+        folders = [str(films), str(out / "segments"), str(out / "captions")]
+        examples = ["--model", str(model), "--stages", "3", "9", "--device", "cpu"]
+        return [line, ["data", "import", *folders, "--format", "storyboards"], [*line, *examples]]
+
+    for line in lines(tmp_path / "here", "--workers", "1"):
+        assert main(line) == 0
+    said = ""
+    for line in lines(tmp_path / "there", "--ray", HEAD):
+        finished = hosts[0].python(COMMAND, *line)
+        assert finished.returncode == 0, finished.stderr
+        said = finished.stdout
+    assert "every example is good" in said
     assert hashes(tmp_path / "there") == hashes(tmp_path / "here")
 
 
