@@ -90,6 +90,9 @@ def run_estimated(
     """
     todo = stale_jobs(step, jobs, output, config)
     workers, run_each = at_work.get("workers"), at_work.get("run_each")
+    on_item = at_work.get("on_item", without_progress)
+    # A guess loads models, which is already part of this step.
+    on_item(len(jobs) - len(todo), len(jobs))
     processes = max(1, min(workers or cores(), len(todo)))
     estimate = guess(todo, processes) if todo else None
     if estimate and workers is None and run_each is None and estimate.seconds * processes < WORTH_PROCESSES_SECONDS:
@@ -104,7 +107,7 @@ def run_estimated(
         config,
         source=source,
         workers=workers,
-        on_item=at_work.get("on_item", without_progress),
+        on_item=on_item,
         run_each=run_each,
         extra=extra,
     )
