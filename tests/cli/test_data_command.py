@@ -110,12 +110,12 @@ def test_edited_lists_take_the_place_of_the_detector(films, tmp_path, capsys):
         (["latents", "{}/films", "{}/out"], "Run storyreel data segments to its end first"),
         (["latents", "{}/films", "{}/out", "--model", "{}"], "holds no model_index.json"),
         (["embeddings", "{}/films", "{}/out"], "Run storyreel data captions to its end first"),
-        (["embeddings", "{}/films", "{}/out", "--stages", "3", "10"], "length is 10 s"),
-        (["embeddings", "{}/films", "{}/out", "--mask", "some"], "mask is some"),
-        (["latents", "{}/films", "{}/out", "--dtype", "float16"], "dtype is float16"),
         (["assemble", "{}/films", "{}/out", "--captions", "{}/films"], "Run storyreel data latents to its end first"),
-        (["assemble", "{}/films", "{}/out", "--captions", "{}/films", "--validation", "2"], "validation share is 2.0"),
         (["check", "{}/films"], "Run storyreel data assemble to its end first"),
+        (["upscale", "{}/films", "{}/out", "--model", "x"], "Run storyreel data scenes to its end first"),
+        (["build", "{}/films", "{}/out", "--upscale-model", "{}/a.pth"], "there is no model file"),
+        (["build", "{}/films", "{}/out", "--model", "{}/films"], "holds no model_index.json"),
+        (["build", "{}/films", "{}/out", "--edited", "{}/nowhere"], "there is no folder"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, message, films, tmp_path, capsys):
@@ -123,6 +123,30 @@ def test_a_mistake_is_one_line(arguments, message, films, tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert message in lines[-1]
     assert lines[-1].startswith("storyreel: ")
+
+
+WRONG_INPUTS = [
+    ["upscale", "{}", "{}/out", "--model", "x"],
+    ["build", "{}/nowhere", "{}/out"],
+    ["build", "{}", "{}/out", "--upscale-model", "x.pth"],
+    ["latents", "{}", "{}/out"],
+    ["embeddings", "{}", "{}/out"],
+    ["assemble", "{}", "{}/out", "--captions", "{}"],
+    ["check", "{}"],
+    ["build", "{}", "{}/out", "--model", "{}"],
+]
+
+
+def test_a_wrong_input_is_told_before_the_large_libraries_load(tmp_path):
+    lines = [["data", *(part.format(tmp_path) for part in arguments)] for arguments in WRONG_INPUTS]
+    code = (
+        "import json, sys\nfrom storyreel.cli.main import main\n"
+        "for line in json.loads(sys.argv[1]):\n    assert main(line) == 1, line\n"
+        "assert not {'torch', 'cv2', 'diffusers', 'transformers', 'spandrel'} & set(sys.modules), sys.modules.keys()"
+    )
+    finished = subprocess.run([sys.executable, "-c", code, json.dumps(lines)], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert len(finished.stderr.splitlines()) == len(WRONG_INPUTS)
 
 
 def write_captions(out):
@@ -192,6 +216,17 @@ def test_from_films_to_examples_in_one_line_and_step_by_step(films, tmp_path, ca
     capsys.readouterr()
     assert main(["data", "check", str(single / "assembled"), "--json", "--batch", "4"]) == 0
     assert json.loads(capsys.readouterr().out)["left_out"]["example at 3 s: fewer than a batch of 4"] == 2
+    for arguments, message in [
+        (["embeddings", str(out / "captions"), "--stages", "3", "10"], "length is 10 s"),
+        (["embeddings", str(out / "captions"), "--mask", "some"], "mask is some"),
+        (["latents", str(out / "segments"), "--dtype", "float16"], "dtype is float16"),
+        (
+            ["assemble", str(single / "latents"), "--captions", str(out / "captions"), "--validation", "2"],
+            "validation share is 2.0",
+        ),
+    ]:
+        assert main(["data", arguments[0], arguments[1], str(tmp_path / "none"), *arguments[2:]]) == 1
+        assert message in capsys.readouterr().err.splitlines()[-1]
     (shard,) = (single / "assembled" / "shards" / "train" / "06s").glob("*.tar")
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 3])
     assert main(["data", "check", str(single / "assembled")]) == 1

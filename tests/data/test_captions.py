@@ -147,6 +147,14 @@ def test_a_wrong_answer_is_sent_back_and_a_failure_keeps_what_is_done(describer,
     assert len(describer.texts) == asked + 4
 
 
+def test_a_run_that_would_cost_too_much_asks_nothing(describer, segments, tmp_path, capsys):
+    assert caption(describer, segments, tmp_path / "a", "--price", "1000/1000") == 1
+    assert "--max-cost is $1.00, but this takes about" in capsys.readouterr().err.splitlines()[-1]
+    assert describer.texts == []
+    assert caption(describer, segments, tmp_path / "a", "--price", "1000/1000", "--max-cost", "off") == 0
+    assert len(describer.texts) == 6
+
+
 def test_names_are_those_of_the_cast(describer, segments, tmp_path):
     (tmp_path / "cast.txt").write_text("Pop: a grey mouse\n")
     more = ("--cast", str(tmp_path / "cast.txt"), "--most-faulty", "1")

@@ -158,6 +158,10 @@ def test_an_estimate_comes_before_the_start(captioned, model, tmp_path):
     assert guess.free_bytes > 0
     latents.run(captioned / "segments", tmp_path, LatentsConfig(), **run)
     assert len(told) == 1
+    record = next((tmp_path / "items").glob("*.json"))
+    record.write_text(record.read_text().replace('"fingerprint": "', '"fingerprint": "0'))
+    latents.run(captioned / "segments", tmp_path, LatentsConfig(), **run)
+    assert 0 < told[-1].items < 6, "what is stale counts, too"
 
 
 def test_a_disk_that_is_too_small_is_told_at_once(captioned, model, tmp_path, monkeypatch):

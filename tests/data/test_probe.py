@@ -48,6 +48,20 @@ def test_every_rate_has_exact_times(rate, ending, films, tmp_path, film_writer, 
     assert times.frame_at(times.seconds(8) - film_tick(film)) == 7
 
 
+@pytest.mark.parametrize(
+    ("ending", "codec"),
+    [("webm", "libvpx"), ("avi", "mjpeg"), ("mov", "libx264"), ("ts", "libx264"), ("mpg", "mpeg2video")],
+)
+def test_other_containers_and_codecs_are_read(ending, codec, films, tmp_path, film_writer, squares):
+    film_writer(films / f"a.{ending}", squares(30), 25, codec=codec)
+    _, rows, refused = probed(films, tmp_path / "out")
+    assert not refused
+    film = rows[f"a.{ending}"]
+    times = FrameTimes.load(tmp_path / "out", film)
+    assert film.frames == 30
+    assert all(abs(times.seconds(i) - times.seconds(0) - Fraction(i, 25)) <= Fraction(1, 1000) for i in range(30))
+
+
 def film_tick(film):
     return Fraction(film.time_base)
 

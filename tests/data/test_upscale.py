@@ -15,6 +15,7 @@ from storyreel.data.build import BuildConfig, Enlarging
 from storyreel.data.decode import View, all_views
 from storyreel.data.film import FilmRow
 from storyreel.data.manifest import read_dropped, read_rows, record_path
+from storyreel.data.model_file import check_file
 from storyreel.data.segments import SegmentRow, SegmentsConfig
 from storyreel.data.takes import read_take, take_frames
 from storyreel.errors import ConfigError, DataError, WeightsError
@@ -26,7 +27,7 @@ from spandrel.architectures.Compact import Compact
 from spandrel.architectures.DnCNN import DnCNN
 
 from storyreel.data import upscale
-from storyreel.data.super_resolution import check_file, enlarge, model_at_work
+from storyreel.data.super_resolution import enlarge, model_at_work
 from storyreel.data.upscale import EnlargedRow, UpscaleConfig
 
 LARGE = {"width": 96, "height": 72}

@@ -90,6 +90,16 @@ def test_three_formats_are_saved_and_the_second_run_asks_nothing(author, capsys)
         assert not path.is_file() or "sk-very-secret" not in path.read_text()
 
 
+def test_the_key_is_in_no_file_and_no_line(author, capsys):
+    assert write(author) == 0
+    said = capsys.readouterr()
+    assert "sk-very-secret" not in said.out + said.err
+    files = [path for path in Path().rglob("*") if path.is_file()]
+    assert len(files) >= 5
+    assert not any(b"sk-very-secret" in path.read_bytes() for path in files)
+    assert set(author.server.keys) == {"Bearer sk-very-secret"}
+
+
 def test_each_paragraph_sees_those_before_and_the_models_words(author):
     assert write(author) == 0
     last = author.server.requests[-1]["messages"][-1]["content"]

@@ -156,10 +156,12 @@ def run(options: Data) -> int:
 
     The exit status is 1 where `check` finds anything.
     """
+    from storyreel.cli.data_inputs import check_inputs
     from storyreel.cli.progress import Counter, open_progress
 
     if isinstance(options.step, Annotate):
         return run_annotate(options.step)
+    check_inputs(options.step)
     if not isinstance(options.step, CheckExamples):
         check_workers(getattr(options.step, "workers", None))
         _check_output(options.step.out)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from storyreel.cli import at_work
+from storyreel.data.model_file import check_file
 from storyreel.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -47,21 +48,27 @@ class Upscale:
     """Run on this Ray cluster; local: one that begins and ends with the command."""
 
 
-def upscale(options: Upscale, on_step: Callable[[str], Any], note: Callable[[str], None]) -> dict[str, Manifest]:
-    from storyreel.cli.toons import parse_size
-    from storyreel.data import upscale as step
-
+def upscale_model(options: Upscale) -> Path:
+    """The file that was given. WeightsError where it is none, or of a kind that is not read."""
     if options.model is None:
         raise WeightsError(
             "upscale needs --model FILE. Without a model leave the step out: segments scale by themselves."
         )
+    check_file(options.model)
+    return options.model
+
+
+def upscale(options: Upscale, on_step: Callable[[str], Any], note: Callable[[str], None]) -> dict[str, Manifest]:
+    from storyreel.cli.toons import parse_size
+    from storyreel.data import upscale as step
+
     width, height = parse_size(options.size)
     config = step.UpscaleConfig(width, height, options.tile, options.margin, at_work.dtype_of(options))
     made = step.run(
         options.scenes,
         options.out,
         config,
-        model=options.model,
+        model=upscale_model(options),
         on_item=on_step("upscale"),
         on_estimate=lambda own: note(str(own)),
         **at_work.at_work(options),

@@ -14,24 +14,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Unpack
 
 import safetensors.torch
 
-from storyreel.data import estimate as estimates
 from storyreel.data.caption_rows import read_captions
 from storyreel.data.embedding_rows import EmbeddingRow, read_states, text_key
 from storyreel.data.embeddings import Story, text_lengths
-from storyreel.data.estimate import Estimate, OnEstimate, check_room, free_bytes, processes
+from storyreel.data.estimate import AtWork, Estimate, free_bytes, run_estimated
 from storyreel.data.example_rows import ExampleRow, TextPlace
 from storyreel.data.examples import Example, ExamplesConfig, Plan, plan_film
 from storyreel.data.fingerprint import canonical, hash_of
 from storyreel.data.latent_rows import LatentRow, window_moments
-from storyreel.data.manifest import Account, ItemRecord, Manifest, read_manifest, read_rows, record_path
+from storyreel.data.manifest import Account, ItemRecord, Manifest, read_manifest, read_rows
 from storyreel.data.metadata import write_parquet
 from storyreel.data.paths import relative
 from storyreel.data.segments import SegmentRow
 from storyreel.data.shards import Member, write_shards
-from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
+from storyreel.data.step import Job, Outcome, Step
 from storyreel.errors import ConfigError, DataError, refusal
 
 GIB = 2**30
@@ -86,10 +86,7 @@ def run(
     captions: Path,
     embeddings: Path | None,
     model: Path,
-    workers: int | None = None,
-    run_each: Each | None = None,
-    on_item: OnItem = nobody,
-    on_estimate: OnEstimate = estimates.nobody,
+    **at_work: Unpack[AtWork],
 ) -> Manifest:
     """Joins latents, captions and embeddings (folders of their steps) by segment id into examples for a model.
 
@@ -109,20 +106,14 @@ def run(
             "embeddings": hash_of(sorted((key, row.sha256) for key, row in payload.embeddings.items())),
         }
         jobs.append(Job(film, inputs, payload))
-    todo = [job.payload for job in jobs if not record_path(output, job.id).exists()]
-    guess = _estimate(todo, output, workers)
-    check_room(guess, output)
-    if todo:
-        on_estimate(guess)
-    return run_step(
+    return run_estimated(
         STEP,
         jobs,
         output,
         config,
         source=relative(latents, output),
-        workers=workers,
-        run_each=run_each,
-        on_item=on_item,
+        guess=lambda todo, processes: _estimate([job.payload for job in todo], output, processes),
+        at_work=at_work,
         extra=lambda records: _write_metadata(output, records),
     )
 
@@ -186,7 +177,7 @@ def _payload(parts: _Parts, rows: list[SegmentRow], plan: Plan, latents: Path, e
     )
 
 
-def _estimate(todo: list[_Payload], output: Path, workers: int | None) -> Estimate:
+def _estimate(todo: list[_Payload], output: Path, processes: int) -> Estimate:
     """Sizes are exact but for headers; time by reading one example's latents, times two for writing them."""
     size, examples, speed = 0, 0, 0.0
     for payload in todo:
@@ -200,7 +191,7 @@ def _estimate(todo: list[_Payload], output: Path, workers: int | None) -> Estima
             start = time.monotonic()
             window_moments(Path(payload.latents_folder), rows)
             speed = (time.monotonic() - start) / sum(4 * _values(row) for row in rows)
-    seconds = 2 * speed * size / processes(workers, len(todo))
+    seconds = 2 * speed * size / processes
     return Estimate("assemble", examples, "examples", size, free_bytes(output), seconds)
 
 

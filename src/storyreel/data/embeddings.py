@@ -16,23 +16,23 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Unpack
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from storyreel.data import estimate as estimates
 from storyreel.data.caption_rows import read_captions
 from storyreel.data.embedding_rows import EmbeddingRow, hash_of_states, text_key
-from storyreel.data.estimate import Estimate, OnEstimate, check_room, free_bytes, processes
+from storyreel.data.estimate import AtWork, Estimate, free_bytes, run_estimated
 from storyreel.data.examples import ExamplesConfig, Marks, plan_film, scene_marks
 from storyreel.data.files import whole
-from storyreel.data.manifest import Account, Dropped, Manifest, read_manifest, read_rows, record_path
+from storyreel.data.manifest import Account, Dropped, Manifest, read_manifest, read_rows
 from storyreel.data.models_at_work import check_dtype, hash_of_part, one_thread, text_models_at_work
 from storyreel.data.paths import relative
 from storyreel.data.segments import SegmentRow
 from storyreel.data.shots import ShotRow
-from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
+from storyreel.data.step import Job, Outcome, Step
 from storyreel.errors import ConfigError, refusal
 from storyreel.models.sizes import ModelSizes
 from storyreel.models.text import count_tokens, encode_ids, tokenize
@@ -103,10 +103,7 @@ def run(
     *,
     model: Path,
     device: str = "cpu",
-    workers: int | None = None,
-    run_each: Each | None = None,
-    on_item: OnItem = nobody,
-    on_estimate: OnEstimate = estimates.nobody,
+    **at_work: Unpack[AtWork],
 ) -> Manifest:
     """Encodes the texts of the step `captions` (its folder) with the text encoder of a model folder.
 
@@ -123,13 +120,16 @@ def run(
     for key, (text, length) in sorted(wanted.items()):
         payload = _Payload(key, text, length, max(lengths.values()), str(model), digest, device)
         jobs.append(Job(key, {"text": key, "models": digest, "limit": str(payload.limit)}, payload))
-    todo = [job for job in jobs if not record_path(output, job.id).exists()]
-    guess = _estimate([job.payload for job in todo], output, config, ModelSizes.read(model).text_width, workers)
-    check_room(guess, output)
-    if todo:
-        on_estimate(guess)
-    source = relative(captions, output)
-    return run_step(STEP, jobs, output, config, source=source, workers=workers, run_each=run_each, on_item=on_item)
+    width = ModelSizes.read(model).text_width
+    return run_estimated(
+        STEP,
+        jobs,
+        output,
+        config,
+        source=relative(captions, output),
+        guess=lambda todo, processes: _estimate([job.payload for job in todo], output, config, width, processes),
+        at_work=at_work,
+    )
 
 
 def needed_texts(
@@ -157,11 +157,7 @@ class _Payload:
     device: str
 
 
-def _estimate(
-    todo: Sequence[_Payload], output: Path, config: EmbeddingsConfig, width: int, workers: int | None
-) -> Estimate:
-    if not todo:
-        return Estimate("embeddings", 0, "texts", 0, free_bytes(output), 0)
+def _estimate(todo: Sequence[_Payload], output: Path, config: EmbeddingsConfig, width: int, processes: int) -> Estimate:
     with one_thread():
         tokenizer, _ = text_models_at_work(todo[0].model, todo[0].digest, todo[0].device, config.dtype)
         tokens = sum(own.length or count_tokens(tokenizer, own.text) for own in todo)
@@ -170,7 +166,7 @@ def _estimate(
         for own in sorted(fitting, key=lambda own: len(own.text))[-2:]:
             start = time.monotonic()
             _states(own, config)
-        seconds = (time.monotonic() - start) * len(todo) / processes(workers, len(todo))
+        seconds = (time.monotonic() - start) * len(todo) / processes
     return Estimate("embeddings", len(todo), "texts", tokens * width * 2, free_bytes(output), seconds)
 
 

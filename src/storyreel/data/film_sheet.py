@@ -18,9 +18,14 @@ from storyreel.wording import counted
 
 SHEETS = "sheets"
 _STYLE = (
-    "body{font:14px sans-serif;margin:1em;background:#fafafa;color:#222}"
-    "section{display:flex;flex-wrap:wrap;gap:6px}figure{margin:0;width:162px}video{width:160px;background:#000}"
-    "figcaption{font-size:11px;color:#555}h2{margin:1em 0 .3em;font-size:15px}td{padding:2px 10px 2px 0}"
+    "body{font:14px/1.4 sans-serif;margin:1.2em;background:#fafafa;color:#222;overflow-wrap:anywhere}"
+    "h1{font-size:22px;margin:0 0 .3em}h2{margin:1.2em 0 .4em;font-size:15px}p{margin:.2em 0}.how{color:#555}"
+    "section{display:flex;flex-wrap:wrap;gap:8px}figure{margin:0;width:192px}figcaption{color:#555}"
+    "video{width:100%;display:block;background:#000;object-fit:cover}"
+    "figcaption{font-size:12px;margin-top:2px;padding-left:5px;border-left:3px solid transparent}"
+    ".shot figcaption{border-color:#c60}"
+    "table{border-collapse:collapse;font-size:13px}th,td{padding:3px 14px 3px 0;text-align:left;vertical-align:top;"
+    "border-bottom:1px solid #ddd}td:first-child{font-family:monospace;white-space:nowrap}"
 )
 
 # A browser's own controls would hide most of a picture of this size.
@@ -60,8 +65,8 @@ def _page(film: FilmRow, rows: list[dict[str, Any]], scenes: Mapping[str, int], 
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
         f"<p>{film.id}: {clock(Fraction(film.seconds))}, {film.width}x{film.height}, {film.rate} frames a second. "
-        f"{counted(len(rows), 'segment')} of {SEGMENT_SECONDS} s, {len(dropped)} dropped. "
-        "A picture plays while it is pointed at or has the focus.</p>",
+        f"{counted(len(rows), 'segment')} of {SEGMENT_SECONDS} s, {len(dropped)} dropped.</p>",
+        '<p class="how">A picture plays while it is pointed at or has the focus. At a coloured bar a shot begins.</p>',
     ]
     for scene, own in groupby(sorted(rows, key=lambda row: row["id"]), key=lambda row: scenes[row["shot"]]):
         parts += [f"<h2>Scene {scene}</h2>", "<section>", *map(_figure, own), "</section>"]
@@ -69,7 +74,8 @@ def _page(film: FilmRow, rows: list[dict[str, Any]], scenes: Mapping[str, int], 
         lines = (
             f"<tr><td>{one.id}</td><td>{escape(one.reason)}</td><td>{escape(one.detail)}</td></tr>" for one in dropped
         )
-        parts += ["<h2>Dropped</h2><table>", *lines, "</table>"]
+        head = "<tr><th>what</th><th>reason</th><th>detail</th></tr>"
+        parts += ["<h2>Dropped</h2><table>", head, *lines, "</table>"]
     return "\n".join([*parts, _SCRIPT, "</body></html>"]) + "\n"
 
 
@@ -77,12 +83,13 @@ def _figure(row: dict[str, Any]) -> str:
     start = row["first_frame"] / FRAMES_PER_SECOND
     span = f"{start:g},{start + SEGMENT_SECONDS:g}"
     source = escape(f"../{row['take']}#t={span}")
-    mark = "" if row["follows"] else " (begins a take)"
+    mark = "" if row["follows"] else ' class="shot"'
+    times = " to ".join(clock(Fraction(row[name])) for name in ("start_seconds", "stop_seconds"))
     return (
-        f'<figure id="{row["id"]}">'
+        f'<figure id="{row["id"]}"{mark}>'
         f'<video src="{source}" poster="../{escape(row["thumb"])}" preload="none" data-span="{span}" tabindex="0" '
         f"muted playsinline>"
-        f"</video><figcaption>{clock(Fraction(row['start_seconds']))}{mark}</figcaption></figure>"
+        f"</video><figcaption>{times}</figcaption></figure>"
     )
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -22,16 +23,15 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKL
 from safetensors.torch import save_file
 from torch import Tensor
 
-from storyreel.data import estimate as estimates
-from storyreel.data.estimate import Estimate, OnEstimate, check_room, free_bytes
+from storyreel.data.estimate import AtWork, Estimate, free_bytes, run_estimated
 from storyreel.data.files import whole
 from storyreel.data.fingerprint import hash_of
 from storyreel.data.latent_rows import LatentRow, hash_of_moments
-from storyreel.data.manifest import Account, Dropped, Manifest, read_manifest, read_record, read_rows, record_path
+from storyreel.data.manifest import Account, Dropped, Manifest, read_manifest, read_record, read_rows
 from storyreel.data.models_at_work import check_dtype, hash_of_part, one_thread, vae_at_work
 from storyreel.data.paths import relative
 from storyreel.data.segments import SegmentRow
-from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
+from storyreel.data.step import Job, Outcome, Step
 from storyreel.data.takes import SEGMENT_FRAMES, read_take
 from storyreel.errors import DataError
 from storyreel.geometry import LatentShape, PixelShape
@@ -59,10 +59,7 @@ def run(
     *,
     model: Path,
     device: str = "cpu",
-    workers: int | None = None,
-    run_each: Each | None = None,
-    on_item: OnItem = nobody,
-    on_estimate: OnEstimate = estimates.nobody,
+    **at_work: Unpack[AtWork],
 ) -> Manifest:
     """Encodes every segment of the step `segments` (its folder) with the autoencoder of a model folder.
 
@@ -77,13 +74,15 @@ def run(
     for row in read_rows(segments, SegmentRow):
         by_shot.setdefault(row.shot, []).append(row)
     jobs = [_job(segments, shot, rows, model, digest, device) for shot, rows in sorted(by_shot.items())]
-    todo = [job for job in jobs if not record_path(output, job.id).exists()]
-    guess = _estimate(todo, output, config, shape, workers)
-    check_room(guess, output)
-    if todo:
-        on_estimate(guess)
-    source = relative(segments, output)
-    return run_step(STEP, jobs, output, config, source=source, workers=workers, run_each=run_each, on_item=on_item)
+    return run_estimated(
+        STEP,
+        jobs,
+        output,
+        config,
+        source=relative(segments, output),
+        guess=lambda todo, processes: _estimate(todo, output, config, shape, processes),
+        at_work=at_work,
+    )
 
 
 def latent_shape(segments: Manifest, model: Path) -> LatentShape:
@@ -115,14 +114,10 @@ def _job(folder: Path, shot: str, rows: Sequence[SegmentRow], model: Path, diges
     return Job(shot, inputs, _Payload(str(folder), tuple(ordered), str(model), digest, device))
 
 
-def _estimate(
-    todo: Sequence[Job], output: Path, config: LatentsConfig, shape: LatentShape, workers: int | None
-) -> Estimate:
+def _estimate(todo: Sequence[Job], output: Path, config: LatentsConfig, shape: LatentShape, processes: int) -> Estimate:
     segments = sum(len(job.payload.segments) for job in todo)
     values = shape.frames * shape.channels * shape.height * shape.width
-    seconds = (
-        _seconds_a_segment(todo[0].payload, config) * segments / estimates.processes(workers, len(todo)) if todo else 0
-    )
+    seconds = _seconds_a_segment(todo[0].payload, config) * segments / processes
     size = segments * values * BYTES_A_VALUE
     return Estimate("latents", segments, "segments", size, free_bytes(output), seconds)
 

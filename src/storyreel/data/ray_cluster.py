@@ -18,6 +18,11 @@ from storyreel.errors import DataError, StoryreelError
 
 LOCAL = "local"
 ANSWER_SECONDS = 10
+ANSWERS_BUT = (
+    "Type the line on a machine of the cluster; where it asks for a token, set RAY_AUTH_MODE=token, with the same "
+    "~/.ray/auth_token as on its other machines."
+)
+"""What helps where something listens at the address, but Ray cannot join it."""
 
 
 def connect(address: str, cores: int | None = None) -> None:
@@ -31,17 +36,17 @@ def connect(address: str, cores: int | None = None) -> None:
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
+    remedy = "Give the address that ray start printed, or local."
     try:
         if address == LOCAL:
             ray.init(address=LOCAL, num_cpus=cores, **quiet)
         else:
             _check_answers(address)
+            remedy = ANSWERS_BUT
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise DataError(
-            f"there is no Ray cluster at {address}: {reason}. Give the address that ray start printed, or local."
-        ) from error
+        raise DataError(f"there is no Ray cluster at {address}: {reason}. {remedy}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from storyreel.data.model_file import check_file
 from storyreel.data.models_at_work import DTYPES
 from storyreel.errors import ConfigError, WeightsError
 
@@ -33,17 +34,6 @@ class Enlarger(Protocol):
     @property
     def dtype(self) -> torch.dtype: ...
     def __call__(self, image: Tensor) -> Tensor: ...
-
-
-def check_file(path: Path) -> None:
-    """WeightsError for a file that is not there, or of another kind than safetensors."""
-    if not path.is_file():
-        raise WeightsError(f"there is no model file {path}. Give a super-resolution model as .safetensors.")
-    if path.suffix != ".safetensors":
-        raise WeightsError(
-            f"{path} is not .safetensors, and other formats may run code when they are read. If you trust it, convert "
-            "it once: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'model.safetensors')."
-        )
 
 
 @functools.lru_cache(maxsize=1)

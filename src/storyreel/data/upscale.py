@@ -14,21 +14,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from av.video.frame import VideoFrame
 
-from storyreel.data import estimate as estimates
 from storyreel.data.decode import View, some_views
-from storyreel.data.estimate import Estimate, OnEstimate, check_room, free_bytes
+from storyreel.data.estimate import AtWork, Estimate, free_bytes, run_estimated
 from storyreel.data.film import FilmRow, FrameTimes, existing
 from storyreel.data.fingerprint import hash_of_file
-from storyreel.data.manifest import Account, Dropped, Manifest, Row, read_manifest, read_rows, record_path
+from storyreel.data.manifest import Account, Dropped, Manifest, Row, read_manifest, read_rows
+from storyreel.data.model_file import check_file
 from storyreel.data.models_at_work import check_dtype, one_thread
 from storyreel.data.paths import relative
 from storyreel.data.shots import ShotRow, inputs_of
-from storyreel.data.step import Each, Job, OnItem, Outcome, Step, nobody, run_step
-from storyreel.data.super_resolution import Enlarger, check_file, enlarge, model_at_work
+from storyreel.data.step import Job, Outcome, Step
+from storyreel.data.super_resolution import Enlarger, enlarge, model_at_work
 from storyreel.data.takes import SEGMENT_FRAMES, plan_take, write_take
 from storyreel.errors import ConfigError, refusal
 from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS
@@ -76,10 +77,7 @@ def run(
     *,
     model: Path,
     device: str = "cpu",
-    workers: int | None = None,
-    run_each: Each | None = None,
-    on_item: OnItem = nobody,
-    on_estimate: OnEstimate = estimates.nobody,
+    **at_work: Unpack[AtWork],
 ) -> Manifest:
     """Enlarges the shots of the step `scenes` (its folder) with a model file; rows are `EnlargedRow`s.
 
@@ -100,13 +98,15 @@ def run(
         )
         for shot in read_rows(scenes, ShotRow)
     ]
-    todo = [job for job in jobs if not record_path(output, job.id).exists()]
-    guess = _estimate(todo, output, config, workers)
-    if guess:
-        check_room(guess, output)
-        on_estimate(guess)
-    source = relative(scenes, output)
-    return run_step(STEP, jobs, output, config, source=source, workers=workers, on_item=on_item, run_each=run_each)
+    return run_estimated(
+        STEP,
+        jobs,
+        output,
+        config,
+        source=relative(scenes, output),
+        guess=lambda todo, processes: _estimate(todo, output, config, processes),
+        at_work=at_work,
+    )
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Payload:
         return model_at_work(self.model, self.digest, self.device, config.dtype)
 
 
-def _estimate(todo: Sequence[Job], output: Path, config: UpscaleConfig, workers: int | None) -> Estimate | None:
+def _estimate(todo: Sequence[Job], output: Path, config: UpscaleConfig, processes: int) -> Estimate | None:
     """By the time of one picture of the first shot that will be enlarged; None where there is none."""
     payloads: list[_Payload] = [job.payload for job in todo]
     views = [(own, View.to_enlarge(own.film, config.width, config.height)) for own in payloads]
@@ -144,7 +144,7 @@ def _estimate(todo: Sequence[Job], output: Path, config: UpscaleConfig, workers:
         enlarge(model, picture, config.tile, config.margin)
         seconds = (time.monotonic() - start) * pixels / (picture.shape[0] * picture.shape[1])
     size = int(frames * config.width * config.height * BYTES_A_PIXEL)
-    seconds /= estimates.processes(workers, len(small))
+    seconds /= min(processes, len(small))
     return Estimate("upscale", frames, "frames", size, free_bytes(output), seconds)
 
 
