@@ -13,14 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from storyreel.toons.catalogue import FLOOR_COLOURS, FLOOR_LINE, WALL_COLOURS
+from storyreel.toons.catalogue import FLOOR_COLOURS, FLOOR_LINE, WALL_COLOURS, spec_of
 from storyreel.toons.palette import (
     COLLAR,
     FLOOR,
     FUR,
+    FURNITURE,
     NIGHT_FUR_TINT,
     NIGHT_ROOM_TINT,
     NIGHT_TINT,
+    PROP,
     RGB,
     SPECIES_COLOURS,
     WALL,
@@ -48,8 +50,8 @@ Counts = dict[str, int]
 class Shades(NamedTuple):
     """How a colour shows: as itself (in several lights), and in patterns made of it, which alone prove nothing."""
 
-    plain: list[RGB]
-    pattern: list[RGB] = []
+    plain: Sequence[RGB]
+    pattern: Sequence[RGB] = ()
 
 
 Ramps = Mapping[str, Shades]
@@ -109,11 +111,13 @@ def wall_ramps(kind: PlaceKind, night: bool) -> Ramps:
 
 
 def _wallpaper(rgb: RGB, night: bool) -> list[RGB]:
-    if not night:
-        return [rgb]
-    dark = tinted(rgb, NIGHT_ROOM_TINT)
-    shadow = tinted((10, 10, 50), NIGHT_ROOM_TINT)
-    return [mix(dark, shadow, 70 / 255 * (1 - y / 0.5)) for y in (0.18, 0.26, 0.34, 0.42)]
+    return _room_at_night(rgb, (0.18, 0.26, 0.34, 0.42)) if night else [rgb]
+
+
+def _room_at_night(rgb: RGB, heights: Sequence[float]) -> list[RGB]:
+    """A colour of a room at some stage heights: at night the upper half lies in a shadow that grows upwards."""
+    dark, shadow = tinted(rgb, NIGHT_ROOM_TINT), tinted((10, 10, 50), NIGHT_ROOM_TINT)
+    return [mix(dark, shadow, 70 / 255 * max(0.0, 1 - y / 0.5)) for y in heights]
 
 
 def _sky(rgb: RGB) -> list[RGB]:
@@ -156,6 +160,24 @@ def collar_ramps(fur: str, night: bool) -> Ramps:
         for name, rgb in COLLAR.items()
         if rgb is None or _told_apart(rgb, chest)
     }
+
+
+def furniture_ramps(kind: str, night: bool, indoors: bool) -> Ramps:
+    """The shades of a kind of furniture in each of its colours."""
+    spec = spec_of(kind)
+    heights = np.linspace(max(0.0, spec.top), spec.bottom, 4).tolist()
+
+    def shades(rgb: RGB) -> list[RGB]:
+        if not night:
+            return [rgb]
+        return _room_at_night(rgb, heights) if indoors else [tinted(rgb, NIGHT_TINT)]
+
+    return {name: Shades(shades(FURNITURE[name])) for name in spec.colours}
+
+
+def prop_ramps(night: bool) -> Ramps:
+    """Each colour of a thing."""
+    return {name: Shades([_lit(rgb, night)]) for name, rgb in PROP.items()}
 
 
 def _told_apart(rgb: RGB, others: Sequence[RGB]) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from storyreel.evaluation.metrics.definition import Measured, Metric, missing, share
 from storyreel.evaluation.metrics.palettes import (
+    INDOORS,
     LEAST_LEAD,
     Counts,
     around,
@@ -27,6 +28,7 @@ from storyreel.evaluation.metrics.palettes import (
     wall_ramps,
 )
 from storyreel.evaluation.metrics.stories import Story
+from storyreel.evaluation.metrics.thing_readings import Thing, read_things
 from storyreel.toons.builds import BUILD
 from storyreel.toons.script import PlaceKind
 
@@ -53,12 +55,14 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Readings:
-    """Read by segment: `walls`, `floors` (None: unreadable), by (segment, name) `furs` and `collars`."""
+    """Read by segment: `walls`, `floors` (None: unreadable), by (segment, name) `furs` and `collars`, by (segment,
+    thing) `things`."""
 
     walls: tuple[str | None, ...]
     floors: tuple[str | None, ...]
     furs: dict[tuple[int, str], str | None]
     collars: dict[tuple[int, str], str | None]
+    things: dict[tuple[int, Thing], str | None]
 
 
 class ColourReader:
@@ -68,6 +72,7 @@ class ColourReader:
         self._story = story
         self._counts: dict[tuple[str, int, str], list[Counts]] = defaultdict(list)
         self._pixels: dict[tuple[str, int, str], int] = defaultdict(int)
+        self._things: dict[tuple[int, Thing], list[tuple[Counts, int]]] = defaultdict(list)
 
     def add(self, number: int, segment: int, frame: np.ndarray) -> None:
         """Frame `number`, uint8 `[H, W, 3]` RGB."""
@@ -79,6 +84,11 @@ class ColourReader:
         drawn = truth[number] if number < len(truth) else None
         if own.place is not None:
             self._room(segment, frame, own.place, own.night, drawn["camera"] if drawn else None)
+        if drawn and own.place is not None:
+            assert self._story.truth is not None
+            place = self._story.truth["story"]["places"][drawn["place_index"]]
+            for thing, counts, pixels in read_things(frame, place, drawn, own.night, own.place in INDOORS):
+                self._things[segment, thing].append((counts, pixels))
         for character in drawn["characters"] if drawn else ():
             if drawn and character["fraction"] > IN_VIEW:
                 self._character(segment, frame, character, drawn, own.night)
@@ -119,11 +129,17 @@ class ColourReader:
             for key, counts in self._counts.items()
         }
         segments = range(len(self._story.scenes))
+        things = {
+            key: most_counted([counts for counts, _ in own], sum(pixels for _, pixels in own))
+            for key, own in self._things.items()
+            if len(own) > 1
+        }
         return Readings(
             tuple(found.get(("wall", segment, "")) for segment in segments),
             tuple(found.get(("floor", segment, "")) for segment in segments),
             {(segment, name): value for (what, segment, name), value in found.items() if what == "fur"},
             {(segment, name): value for (what, segment, name), value in found.items() if what == "collar"},
+            things,
         )
 
     def told(self) -> dict[str, str]:
