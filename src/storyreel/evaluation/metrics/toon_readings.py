@@ -1,7 +1,4 @@
-"""What is read in the picture of a toon: place and characters by the probe, colours by the palette, segment by segment.
-
-Actions are not read: the probe was taught places and characters alone.
-"""
+"""What is read in the picture of a toon: place and characters by the probe, colours by the palette, segment by segment."""
 
 from __future__ import annotations
 
