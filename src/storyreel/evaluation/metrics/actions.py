@@ -12,7 +12,7 @@ import torch
 
 from storyreel.evaluation.action_reader import ActionReader, load_action_reader, prepared
 from storyreel.evaluation.metrics.definition import Measured, Metric, missing, share
-from storyreel.evaluation.metrics.features import hash_of_weights
+from storyreel.evaluation.metrics.folder_features import hash_of_weights
 from storyreel.evaluation.metrics.stories import Story
 from storyreel.evaluation.metrics.told_actions import Told, told_actions
 from storyreel.evaluation.share import Share

@@ -42,7 +42,8 @@ def evaluation_as_page(evaluation: Evaluation, drawn: Evaluation | None = None, 
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
-        f"{_lead(evaluation)}{_broken(evaluation)}{_table(evaluation)}{_actions(evaluation, drawn)}{_memory(evaluation, drawn)}{videos}"
+        f"{_lead(evaluation)}{_broken(evaluation)}{_table(evaluation)}{_actions(evaluation, drawn)}"
+        f"{_memory(evaluation, drawn)}{videos}"
         "</main></body></html>\n"
     )
 
@@ -102,8 +103,9 @@ def _actions(evaluation: Evaluation, drawn: Evaluation | None) -> str:
     for kind in kinds:
         shares = [row.by_action.get(kind) for row in rows.values()]
         all_of.append((kind.replace("_", " "), [f"{own.right} of {own.count}" if own else "" for own in shares]))
+    dash = "&ndash;"
     body = "".join(
-        f"<tr><td>{escape(name)}</td>{''.join(f'<td>{cell or "&ndash;"}</td>' for cell in cells)}</tr>"
+        f"<tr><td>{escape(name)}</td>{''.join(f'<td>{cell or dash}</td>' for cell in cells)}</tr>"
         for name, cells in all_of
     )
     return (
@@ -111,6 +113,10 @@ def _actions(evaluation: Evaluation, drawn: Evaluation | None) -> str:
         f"<div class='wide'><table><thead><tr><th scope='col'>Action</th>{heads}</tr></thead>"
         f"<tbody>{body}</tbody></table></div></section>"
     )
+
+
+def _percent(low: float, high: float) -> str:
+    return f"{100 * low:.0f} to {100 * high:.0f}%"
 
 
 def _memory(evaluation: Evaluation, drawn: Evaluation | None) -> str:
@@ -131,8 +137,7 @@ def _memory(evaluation: Evaluation, drawn: Evaluation | None) -> str:
 def _memory_row(method: str, row: MemoryRow) -> str:
     right = interval = "&ndash;"
     if row.right:
-        low, high = row.right.interval()
-        right, interval = f"{row.right.right} of {row.right.count}", f"{100 * low:.0f} to {100 * high:.0f}%"
+        right, interval = f"{row.right.right} of {row.right.count}", _percent(*row.right.interval())
     ceiling = f"{100 * row.ceiling.value:.0f}%" if row.ceiling else "&ndash;"
     score = "&ndash;" if row.score is None else f"{row.score:.2f}"
     cells = (escape(method), escape(row.family), row.gap, row.asked, right, interval, f"{100 * row.floor:.0f}%")

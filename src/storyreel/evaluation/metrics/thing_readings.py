@@ -18,6 +18,8 @@ FURNITURE = (
 """Of other kinds too little shows plainly in its colour: of a table little more than its cloth, of a lamp its light."""
 PROPS = ("balloon", "fish", "pie", "umbrella")
 """Other things are too small, or mostly of another colour than their own."""
+TELLING_HOLDERS = ("mouse", "dog")
+"""The others' fur is of a colour that things have too, so what they hold is not read."""
 IN_FRAME, UNCOVERED = 0.6, 0.5
 """A piece of furniture is read where so much of it is in the frame, and so much of that behind nobody and nothing."""
 PROP_UNCOVERED, LEAST_PIXELS = 0.7, 30
@@ -53,8 +55,10 @@ def read_things(
                 ramps = furniture_ramps(piece["kind"], night, indoors)
                 name = f"{place['kind']} {piece['kind']} {piece['x']}"
                 yield Thing("furniture", name, piece["kind"], len(ramps)), count_colours(pixels, ramps), len(pixels)
+    species = {own["name"]: own["species"] for own in drawn["characters"]}
     for prop in drawn["props"]:
-        if prop["kind"] in PROPS and prop["box"]:
+        told = prop["holder"] is None or species[prop["holder"]] in TELLING_HOLDERS
+        if prop["kind"] in PROPS and prop["box"] and told:
             others = [own["box"] for own in drawn["props"] if own["box"] and own is not prop]
             others += [own["box"] for own in drawn["characters"] if own["box"] and own["name"] != prop["holder"]]
             pixels, seen = uncovered(frame, prop["box"], others)

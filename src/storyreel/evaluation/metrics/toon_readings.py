@@ -1,4 +1,4 @@
-"""What is read in the picture of a toon: place and characters by the probe, colours by the palette, segment by segment."""
+"""What is read in the picture of a toon, segment by segment: place and characters by the probe, colours by palette."""
 
 from __future__ import annotations
 

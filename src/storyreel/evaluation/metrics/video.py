@@ -108,6 +108,7 @@ class _Watched:
         self._colours = ColourReader(story) if story and story.toon else None
         self._waiting: list[np.ndarray] = []
         self._segments: list[int] = []
+        self._histograms: list[np.ndarray] = []
         self._features: list[np.ndarray] = []
         self._probed: list[np.ndarray] = []
         self._moving: list[np.ndarray] = []
@@ -131,6 +132,7 @@ class _Watched:
 
     def _sample(self, number: int, segment: int, frame: np.ndarray) -> None:
         self._waiting.append(frame)
+        self._histograms.append(consistency.colour_histogram(frame))
         self._segments.append(segment)
         if self._colours:
             self._colours.add(number, segment, frame)
@@ -183,28 +185,21 @@ class _Watched:
         ]
 
     def _consistency(self, shape: VideoShape, found: list[int]) -> dict[str, Measured]:
-        names = [metric.name for metric in consistency.METRICS]
         if not self._features:
-            return dict.fromkeys(names, missing("it is shorter than what the probe looks at"))
-        features, segments, story = np.concatenate(self._features), np.array(self._segments), self._story
-        if story is None:
-            frames = np.array([number for s in range(shape.segments) for number in self.frames.grid.sampled(s)])
-            shots = np.searchsorted(np.array(found), frames[: len(segments)], side="right")
-            unknown = missing(NO_STORYBOARD)
-            return dict(zip(names, (consistency.measure_scenes(features, shots), unknown, unknown), strict=True))
-        scenes = np.array(story.scenes)[segments]
-        places = [story.places[story.scenes.index(scene)] for scene in range(max(story.scenes) + 1)]
-        return dict(
-            zip(
-                names,
-                (
-                    consistency.measure_scenes(features, scenes),
-                    consistency.measure_places(features, scenes, places),
-                    consistency.measure_characters(features, segments, story.scenes, story.characters),
-                ),
-                strict=True,
-            )
-        )
+            none = missing("it is shorter than what the probe looks at")
+            return dict.fromkeys((metric.name for metric in consistency.METRICS), none)
+        looks = (np.concatenate(self._features), np.array(self._histograms), np.array(self._segments))
+        if self._story is not None:
+            return consistency.measure_story(*looks, self._story)
+        frames = np.array([number for s in range(shape.segments) for number in self.frames.grid.sampled(s)])
+        shots = np.searchsorted(np.array(found), frames[: len(looks[2])], side="right")
+        unknown = missing(NO_STORYBOARD)
+        return {
+            "scene_consistency": consistency.measure_scenes(looks[0], shots),
+            "place_colours": unknown,
+            "place_visits": unknown,
+            "character_visits": unknown,
+        }
 
 
 def _borders(
