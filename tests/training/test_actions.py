@@ -30,13 +30,11 @@ def one(species, box, fraction, action) -> CharacterTruth:
 
 
 def test_labels_lie_in_the_middle_of_boxes() -> None:
-    who, what = labels_of(
-        (one("cat", (0, 0, 40, 40), 1.0, "run"), one("dog", (96, 64, 144, 96), 0.1, "sit"), one("duck", None, 0, "sit")),
-        96, 144,
-    )  # fmt: skip
+    cat, dog = one("cat", (0, 0, 40, 40), 1.0, "run"), one("dog", (96, 64, 144, 96), 0.1, "sit")
+    who, what = labels_of((cat, dog, one("duck", None, 0, "sit")), 96, 144)
     assert who.shape == what.shape == (12, 18)
-    cat, nobody = CHARACTERS.index("cat"), len(CHARACTERS)
-    assert who[2, 2] == cat
+    nobody = len(CHARACTERS)
+    assert who[2, 2] == CHARACTERS.index("cat")
     assert what[2, 2] == ACTIONS.index("run")
     assert who[0, 0] == IGNORED
     assert what[0, 0] == IGNORED
