@@ -18,9 +18,8 @@ import torch
 
 from storyreel.assets import DEMO_PROBE
 from storyreel.evaluation.metrics.damage import DAMAGES, FOR, write_damaged
-from storyreel.evaluation.metrics.features import open_features
 from storyreel.evaluation.metrics.stories import story_of
-from storyreel.evaluation.metrics.video import METRICS, Eyes, measure_video
+from storyreel.evaluation.metrics.video import METRICS, Eyes, measure_video, open_eyes
 from storyreel.toons.writer import write_stories
 
 SEGMENTS = 7
@@ -33,7 +32,7 @@ def measured(video: Path, eyes: Eyes) -> Values:
 
 def scores(first_seed: int, stories: int, height: int, width: int) -> dict[str, list[Values]]:
     """For "drawn" and each damage, the metrics of every story."""
-    eyes = Eyes(*open_features(None, DEMO_PROBE, torch.device("cpu")))
+    eyes = open_eyes(None, DEMO_PROBE, torch.device("cpu"))
     found: dict[str, list[Values]] = {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -20,12 +20,12 @@ import torch
 
 from storyreel.assets import DEMO_PROBE
 from storyreel.data.looks import look_at
-from storyreel.evaluation.metrics.features import open_features
+from storyreel.evaluation.metrics.actions import shrunk
 from storyreel.evaluation.metrics.frames import SAMPLED_OFFSETS, Frames
 from storyreel.evaluation.metrics.signals import SignalMeter, small_of, still_regions, through_motion
 from storyreel.evaluation.metrics.stories import story_of
 from storyreel.evaluation.metrics.toon_readings import ColourReader
-from storyreel.evaluation.metrics.video import PICTURES_AT_ONCE, Eyes, measure_video, small_frame
+from storyreel.evaluation.metrics.video import PICTURES_AT_ONCE, measure_video, open_eyes, small_frame
 from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS
 from storyreel.toons.writer import write_stories
 
@@ -49,7 +49,7 @@ def each(function: Callable[..., Any], items: Iterable[Any]) -> Callable[[], Non
 
 def speeds(video: Path) -> dict[str, float]:
     """By part; those that look at sampled frames alone are told per frame of the video."""
-    eyes, story = Eyes(*open_features(None, DEMO_PROBE, torch.device("cpu"))), story_of(video)
+    eyes, story = open_eyes(None, DEMO_PROBE, torch.device("cpu")), story_of(video)
     assert story is not None
     frames = list(Frames(video))
     small = [small_of(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)) for frame in frames]
@@ -69,6 +69,7 @@ def speeds(video: Path) -> dict[str, float]:
         "colours, memory": rate(
             len(batch) / SHARE_SAMPLED, each(lambda k: colours.add(k, 0, frames[k]), range(len(batch)))
         ),
+        "actions": rate(48, lambda: eyes.actions.see([shrunk(frame) for frame in frames[2:49:2]])),
         "everything": rate(count, lambda: measure_video(video, story, eyes)),
     }
 

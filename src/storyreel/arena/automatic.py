@@ -17,10 +17,10 @@ from storyreel.evaluation.metrics.definition import Measured
 from storyreel.evaluation.metrics.video import METRICS
 
 JUDGES: dict[str, tuple[str, ...]] = {
-    "text_following": ("cut_f1", "place_right", "characters_right", "colours_right"),
+    "text_following": ("cut_f1", "place_right", "characters_right", "colours_right", "actions_right"),
     "motion_naturalness": ("motion_smoothness", "duplicate_frames"),
     "aesthetics": ("sharpness", "flicker_static"),
-    "temporal_consistency": ("scene_consistency", "place_visits", "character_visits"),
+    "temporal_consistency": ("scene_consistency", "place_colours", "place_visits", "character_visits"),
 }
 """Which metrics vote on which axis."""
 EVEN = 1e-9

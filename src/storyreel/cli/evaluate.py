@@ -33,8 +33,8 @@ class Evaluate:
     """Measure a folder of videos, or a model on cartoons that it was never trained on.
 
     With DIR: cuts, flicker, frozen frames, seams, motion, sharpness and consistency of every video in it (or of each
-    method's, in a folder a method), against the storyboard beside it; of toons also places, characters, colours and
-    memory. docs/metrics.md says what each means. Results, a page with film strips and VBench's files lie in --out.
+    method's, in a folder a method), against the storyboard beside it; of toons also places, characters, actions,
+    colours and memory. docs/metrics.md says what each means. Results, a page with film strips and VBench's files lie in --out.
 
     Without DIR: draws new stories, rebuilds them with the autoencoder, generates their texts anew, and lets a probe (a
     small network trained on the truth) read the place and the characters in all three. Shares come with a 95% interval,

@@ -47,11 +47,10 @@ def _measure(
         if own is not None:
             find_videos(own)
     progress.stage("load the networks")
-    from storyreel.evaluation.metrics.features import open_features
-    from storyreel.evaluation.metrics.video import Eyes
+    from storyreel.evaluation.metrics.video import open_eyes
     from storyreel.sampling.device import choose_device
 
-    eyes = Eyes(*open_features(weights, probe, choose_device(device)))
+    eyes = open_eyes(weights, probe, choose_device(device))
     drawn = evaluate_videos(ceiling, out / CEILING, eyes, progress) if ceiling else None
     found = evaluate_videos(folder, out / VIDEOS, eyes, progress)
     if not found.videos:

@@ -31,6 +31,7 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "demo-9s": demo.stage_9s,
     "demo-vae-decoder": demo.vae_decoder,
     "demo-probe": demo.probe,
+    "demo-actions": demo.actions,
     "demo-pack": demo.package,
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from storyreel.data.clip_config import ClipConfig
 from storyreel.training.config import (
+    ActionsRun,
     DiffusionRun,
     DrawRun,
     EncodeRun,
@@ -207,6 +208,12 @@ def stage_9s() -> DiffusionRun:
 def probe() -> ProbeRun:
     optimiser = OptimiserConfig(learning_rate=2e-3, warmup_steps=50, clip=1.0, ema_decay=0.995, matrices="muon")
     return ProbeRun("probe", ("clips-3s", "clips-9s"), "vae/vae", optimiser, steps=4000)
+
+
+def actions() -> ActionsRun:
+    """The reader of actions, for a processor: 20 minutes on one core."""
+    optimiser = OptimiserConfig(learning_rate=2e-3, warmup_steps=50, clip=1.0, ema_decay=0.99, matrices="muon")
+    return ActionsRun("actions", optimiser, 1500, HEIGHT, WIDTH, first_seed=6_000_000)
 
 
 def package() -> PackRun:

@@ -131,6 +131,28 @@ class ProbeRun:
 
 
 @dataclass(frozen=True)
+class ActionsRun:
+    """Train the network that reads who does what, on stories drawn from `first_seed` on at `height` x `width`.
+
+    After the `first_stories` another is drawn every `steps_a_story` steps, and the last `kept_stories` are shown again
+    and again.
+    """
+
+    name: str
+    optimiser: OptimiserConfig
+    steps: int
+    height: int
+    width: int
+    first_seed: int
+    widths: tuple[int, ...] = (16, 32, 64)
+    first_stories: int = 10
+    steps_a_story: int = 8
+    kept_stories: int = 200
+    batch: int = 8
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class PackRun:
     """Put the parts together that are to be shipped: model and probe; "bundled" and "bundled-probe" are ours."""
 
@@ -142,7 +164,7 @@ class PackRun:
     sampling: dict[str, Any] = field(default_factory=dict)
 
 
-SingleRun = DrawRun | VAERun | EncodeRun | DiffusionRun | ProbeRun | PackRun
+SingleRun = DrawRun | VAERun | EncodeRun | DiffusionRun | ProbeRun | ActionsRun | PackRun
 
 
 @dataclass(frozen=True)
@@ -163,7 +185,8 @@ Run = SingleRun | PlanRun
 def check_batches(run: Run, processes: int) -> None:
     """TrainingError where a batch, which is that of all processes together, does not divide among them."""
     runs = [single for single, _ in run.runs] if isinstance(run, PlanRun) else [run]
-    batches = {single.name: single.batch for single in runs if isinstance(single, VAERun | DiffusionRun | ProbeRun)}
+    trained = VAERun | DiffusionRun | ProbeRun | ActionsRun
+    batches = {single.name: single.batch for single in runs if isinstance(single, trained)}
     common = math.gcd(*batches.values())
     for name, batch in batches.items():
         if batch % processes:

@@ -14,7 +14,9 @@ from storyreel.data.latent_clips import encode_clips
 from storyreel.data.toon_clips import draw_clips
 from storyreel.models.vae import load_vae, prepare_for_gpu
 from storyreel.training import parallel
+from storyreel.training.actions import train_actions
 from storyreel.training.config import (
+    ActionsRun,
     DiffusionRun,
     DrawRun,
     EncodeRun,
@@ -84,6 +86,8 @@ def _run_single(
         train_diffusion(recipe, root, device=device, clock=clock, report=report)
     elif isinstance(recipe, ProbeRun):
         train_probe(recipe, root, device=device, clock=clock, report=report, workers=loaders)
+    elif isinstance(recipe, ActionsRun):
+        train_actions(recipe, root, device=device, clock=clock, report=report)
     elif parallel.is_first():
         _run_alone(recipe, root, workers, report)
     if parallel.is_first():

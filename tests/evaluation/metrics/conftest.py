@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from storyreel.assets import DEMO_PROBE
-from storyreel.evaluation.metrics.features import open_features
-from storyreel.evaluation.metrics.video import Eyes
+from storyreel.evaluation.metrics.video import Eyes, open_eyes
 from storyreel.sampling.video import VideoWriter
 from storyreel.toons.writer import write_stories
 
@@ -20,7 +19,7 @@ SEED = 45
 
 @pytest.fixture(scope="session")
 def eyes() -> Eyes:
-    return Eyes(*open_features(None, DEMO_PROBE, torch.device("cpu")))
+    return open_eyes(None, DEMO_PROBE, torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from storyreel.evaluation.metrics.consistency import measure_characters, measure_places, measure_scenes
+from storyreel.evaluation.metrics.consistency import (
+    HISTOGRAM_BINS,
+    colour_histogram,
+    measure_characters,
+    measure_colours,
+    measure_places,
+    measure_scenes,
+)
 from storyreel.evaluation.metrics.cuts import measure_cuts
 
 SEGMENTS = [49, 97, 145, 193]
@@ -54,6 +61,25 @@ def test_a_place_is_compared_with_itself_and_with_others() -> None:
     assert found.value == pytest.approx(0.8 - (0 + 0.6) / 2)
     assert measure_places(features, scenes, ["a", "b", None]).value is None
     assert measure_places(features, scenes, [None, None, None]).value is None
+
+
+def test_colours_are_counted_between_the_nearest() -> None:
+    found = colour_histogram(np.full((20, 30, 3), (255, 0, 51), np.uint8)).reshape([HISTOGRAM_BINS] * 3)
+    assert found[5, 0, 1] == pytest.approx(1)
+    found = colour_histogram(np.full((20, 30, 3), (0, 0, 38), np.uint8)).reshape([HISTOGRAM_BINS] * 3)
+    assert found[0, 0, 0] == pytest.approx(1 - 38 / 51)
+    assert found[0, 0, 1] == pytest.approx(38 / 51)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    assert colour_histogram(noise).sum() == pytest.approx(1)
+
+
+def test_a_place_keeps_its_colours() -> None:
+    histograms = np.array([[1.0, 0, 0], [0.5, 0.5, 0], [0, 0, 1.0], [1.0, 0, 0]])
+    segments = np.array([0, 1, 2, 3])
+    assert measure_colours(histograms, segments, ["a", "a", "b", "c"]).value == pytest.approx(0.5)
+    assert measure_colours(histograms, segments, ["a", "a", "a", "b"]).value == pytest.approx((0.5 + 0 + 0) / 3)
+    assert measure_colours(histograms, segments, ["a", "b", "c", "d"]).value is None
+    assert measure_colours(histograms[:2], segments[:2], ["a", "a", "b", "b"]).value == pytest.approx(0.5)
 
 
 def test_characters_are_compared_across_scenes_alone() -> None:

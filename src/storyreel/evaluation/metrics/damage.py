@@ -117,12 +117,14 @@ FOR: dict[str, tuple[str, ...]] = {
     "motion_smoothness": ("stuttering", "flickering"),
     "sharpness": ("blurred",),
     "scene_consistency": ("shuffled", "drifting_colours"),
+    "place_colours": ("shuffled", "drifting_colours"),
     "place_visits": ("shuffled", "drifting_colours"),
     "character_visits": ("shuffled",),
     "place_right": ("shuffled",),
     "characters_right": ("shuffled",),
     "character_right": ("shuffled",),
     "colours_right": ("swapped_colours", "drifting_colours"),
+    "actions_right": ("shuffled", "frozen"),
 }
 """The damage that each metric is there for: it must be worse than on the drawing."""
 

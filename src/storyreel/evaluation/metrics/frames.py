@@ -13,6 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from storyreel.data.decode import Decoder
 from storyreel.errors import DataError
+from storyreel.evaluation.action_reader import READ_FRAMES
 from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS
 
 SAMPLED_OFFSETS = (2, 9, 15, 21, 28, 34, 40, 47)
@@ -37,6 +38,11 @@ class Grid:
         """The frames of a segment that networks look at."""
         start = int(SEGMENT_SECONDS * segment * self.rate) + 1
         return [start + round(offset * self.rate / FRAMES_PER_SECOND) for offset in SAMPLED_OFFSETS]
+
+    def followed(self, segment: int) -> list[int]:
+        """The frames of a segment that the reader of actions looks at, 8 a second."""
+        start = int(SEGMENT_SECONDS * segment * self.rate) + 1
+        return [start + round((2 * own + 1) * self.rate / FRAMES_PER_SECOND) for own in range(READ_FRAMES)]
 
 
 @dataclass(frozen=True)

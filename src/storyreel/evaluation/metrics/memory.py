@@ -1,18 +1,19 @@
 """Memory probes: what no text tells, the video chose itself at first; is it the same when it is seen again?
 
 A probe is two segments between which the thing was out of view for `gap` segments (0: they are neighbours, a control).
-Families: the wallpaper or sky and the floor of a place (in any toon), the collar of a character (in drawn toons, whose
-geometry is known). A probe counts only where both segments are readable: the demo's probe sees the right place, or the
-character, in both, and both colours can be read. So a video that shows the wrong thing has no memory score, neither a
-bad nor a good one.
+Families: the wallpaper or sky and the floor of a place (in any toon); the collar of a character, the colours of
+furniture and of things (in drawn toons, whose geometry is known). A probe counts only where both segments are readable:
+the demo's probe sees the right place, or the character, in both, and both colours can be read. So a video that shows
+the wrong thing has no memory score, neither a bad nor a good one.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 from storyreel.evaluation.metrics.palettes import wall_ramps
 from storyreel.evaluation.metrics.stories import Story
@@ -21,6 +22,7 @@ from storyreel.evaluation.share import Share
 from storyreel.toons.catalogue import FLOOR_COLOURS, WALL_COLOURS
 from storyreel.toons.palette import COLLAR
 
+_Name = TypeVar("_Name")
 FEWEST_VIDEOS = 5
 """With fewer videos the floor is what blind guessing would give."""
 GAPS = (0, 1, 2, 4, 8, 16)
@@ -59,16 +61,28 @@ def memory_probes(story: Story, readings: Readings, seen: Sequence[tuple[str, fr
             found += _of_room(story, readings, seen, a, b)
     if story.truth is None:
         return found
-    shown: dict[str, list[int]] = defaultdict(list)
-    for segment, name in sorted(readings.collars):
-        shown[name].append(segment)
     species = {own["name"]: own["species"] for own in story.truth["story"]["cast"]}
-    for name, segments in shown.items():
+    for name, segments in _shown_in(readings.collars).items():
         for a, b in itertools.pairwise(segments):
             there = b < len(seen) and species[name] in seen[a][1] and species[name] in seen[b][1]
             first, again = (readings.collars[own, name] if there else None for own in (a, b))
             found.append(MemoryProbe("collar", b - a - 1, "collar", len(COLLAR), first, again))
+    for thing, segments in _shown_in(readings.things).items():
+        for a, b in itertools.pairwise(segments):
+            there = b < len(seen) and (
+                thing.family == "prop" or (seen[a][0] == toon[a].place and seen[b][0] == toon[b].place)
+            )
+            first, again = (readings.things[own, thing] if there else None for own in (a, b))
+            found.append(MemoryProbe(thing.family, b - a - 1, thing.kind, thing.values, first, again))
     return found
+
+
+def _shown_in(read: Mapping[tuple[int, _Name], object]) -> dict[_Name, list[int]]:
+    """The segments that show each thing, ascending."""
+    shown: dict[_Name, list[int]] = defaultdict(list)
+    for segment, name in sorted(read, key=lambda key: key[0]):
+        shown[name].append(segment)
+    return shown
 
 
 def _of_room(
@@ -137,8 +151,8 @@ def _right(probes: Sequence[MemoryProbe]) -> Share | None:
 def _floor(by_video: Sequence[Sequence[MemoryProbe]], family: str) -> float:
     """How often what one video shows again is what another video showed at first, in the same domain."""
     own = [[one for one in probes if one.family == family] for probes in by_video]
-    every = _shown(one for probes in own for one in probes)
-    within = [_shown(probes) for probes in own]
+    every = _counted(one for probes in own for one in probes)
+    within = [_counted(probes) for probes in own]
     pairs = _pairs(every) - sum(map(_pairs, within))
     if pairs and len(by_video) >= FEWEST_VIDEOS:
         return (_agreeing(every) - sum(map(_agreeing, within))) / pairs
@@ -149,7 +163,7 @@ def _floor(by_video: Sequence[Sequence[MemoryProbe]], family: str) -> float:
 _Shown = tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]
 
 
-def _shown(probes: Iterable[MemoryProbe]) -> _Shown:
+def _counted(probes: Iterable[MemoryProbe]) -> _Shown:
     """How often each (domain, value) was read at first, and again."""
     probes = list(probes)
     first = Counter((one.domain, one.first) for one in probes if one.first is not None)

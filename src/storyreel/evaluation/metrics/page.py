@@ -6,7 +6,7 @@ import math
 from html import escape
 
 from storyreel.evaluation.metrics.memory import MemoryRow
-from storyreel.evaluation.metrics.report import NOT_READ, features_line, memory_rows
+from storyreel.evaluation.metrics.report import action_rows, features_line, memory_rows
 from storyreel.evaluation.metrics.run import Evaluation
 from storyreel.evaluation.metrics.summary import Summary, summarise
 from storyreel.evaluation.metrics.video import METRICS, VideoResult
@@ -42,7 +42,8 @@ def evaluation_as_page(evaluation: Evaluation, drawn: Evaluation | None = None, 
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
-        f"{_lead(evaluation)}{_broken(evaluation)}{_table(evaluation)}{_memory(evaluation, drawn)}{videos}"
+        f"{_lead(evaluation)}{_broken(evaluation)}{_table(evaluation)}{_actions(evaluation, drawn)}"
+        f"{_memory(evaluation, drawn)}{videos}"
         "</main></body></html>\n"
     )
 
@@ -50,7 +51,7 @@ def evaluation_as_page(evaluation: Evaluation, drawn: Evaluation | None = None, 
 def _lead(evaluation: Evaluation) -> str:
     return (
         f"<p>{counted(len(evaluation.videos), 'video')}, {escape(features_line(evaluation))}. Means over videos with "
-        f"95% bootstrap intervals over videos, from five videos on. {escape(NOT_READ)}</p>"
+        "95% bootstrap intervals over videos, from five videos on.</p>"
     )
 
 
@@ -83,6 +84,41 @@ def _cell(own: Summary | None) -> str:
     return f"<td>{own.mean:.4g}<span class='small'>{interval}<br>n {own.videos}{pooled}</span></td>"
 
 
+def _actions(evaluation: Evaluation, drawn: Evaluation | None) -> str:
+    rows = action_rows(evaluation, drawn)
+    if not rows:
+        return ""
+    kinds = sorted({kind for row in rows.values() for kind in row.by_action})
+    heads = "".join(f"<th scope='col'>{escape(method)}</th>" for method in rows)
+    all_of = [
+        ("all", [f"{row.right.right} of {row.right.count}" for row in rows.values()]),
+        (
+            "95% (Wilson)",
+            ["{:.0f} to {:.0f}%".format(*(100 * x for x in row.right.interval())) for row in rows.values()],
+        ),
+        ("floor: other stories' texts", [f"{100 * row.floor:.0f}%" for row in rows.values()]),
+        ("ceiling: drawn toons", [f"{100 * row.ceiling.value:.0f}%" if row.ceiling else "" for row in rows.values()]),
+        ("score", ["" if row.score is None else f"{row.score:.2f}" for row in rows.values()]),
+    ]
+    for kind in kinds:
+        shares = [row.by_action.get(kind) for row in rows.values()]
+        all_of.append((kind.replace("_", " "), [f"{own.right} of {own.count}" if own else "" for own in shares]))
+    dash = "&ndash;"
+    body = "".join(
+        f"<tr><td>{escape(name)}</td>{''.join(f'<td>{cell or dash}</td>' for cell in cells)}</tr>"
+        for name, cells in all_of
+    )
+    return (
+        "<section><h2>Actions</h2><p>What the texts say that characters do: does the reader of actions see it?</p>"
+        f"<div class='wide'><table><thead><tr><th scope='col'>Action</th>{heads}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div></section>"
+    )
+
+
+def _percent(low: float, high: float) -> str:
+    return f"{100 * low:.0f} to {100 * high:.0f}%"
+
+
 def _memory(evaluation: Evaluation, drawn: Evaluation | None) -> str:
     tables = memory_rows(evaluation, drawn)
     if not tables:
@@ -101,8 +137,7 @@ def _memory(evaluation: Evaluation, drawn: Evaluation | None) -> str:
 def _memory_row(method: str, row: MemoryRow) -> str:
     right = interval = "&ndash;"
     if row.right:
-        low, high = row.right.interval()
-        right, interval = f"{row.right.right} of {row.right.count}", f"{100 * low:.0f} to {100 * high:.0f}%"
+        right, interval = f"{row.right.right} of {row.right.count}", _percent(*row.right.interval())
     ceiling = f"{100 * row.ceiling.value:.0f}%" if row.ceiling else "&ndash;"
     score = "&ndash;" if row.score is None else f"{row.score:.2f}"
     cells = (escape(method), escape(row.family), row.gap, row.asked, right, interval, f"{100 * row.floor:.0f}%")

@@ -10,6 +10,7 @@ from typing import Any
 
 from storyreel.data.files import write_whole
 from storyreel.data.fingerprint import hash_of, hash_of_file, made_from, versions_of
+from storyreel.evaluation.metrics.actions import ToldAction
 from storyreel.evaluation.metrics.definition import Measured
 from storyreel.evaluation.metrics.frames import VideoShape
 from storyreel.evaluation.metrics.memory import MemoryProbe
@@ -22,7 +23,7 @@ LIBRARIES = ("av", "numpy", "scenedetect-headless", "torch")
 def fingerprint_of(video: Path, eyes: Eyes) -> str:
     """Equal for equal videos, stories, weights and versions."""
     inputs = {path.name.removeprefix(video.stem): hash_of_file(path) for path in [video, *files_of(video)]}
-    models = {"features": eyes.features.sha256, "probe": eyes.probe.sha256}
+    models = {"features": eyes.features.sha256, "probe": eyes.probe.sha256, "actions": eyes.actions.sha256}
     return hash_of(made_from("evaluate", VERSION, inputs, {}, versions_of(LIBRARIES), models))
 
 
@@ -34,6 +35,7 @@ def write_result(path: Path, result: VideoResult, fingerprint: str) -> None:
         "shape": shape,
         "metrics": {name: asdict(own) for name, own in result.metrics.items()},
         "memory": [probe.to_dict() for probe in result.memory],
+        "actions": [told.to_dict() for told in result.actions],
         "strip": result.strip,
     }
     write_whole(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
@@ -47,6 +49,8 @@ def read_result(path: Path, fingerprint: str) -> VideoResult | None:
             return None
         shape = VideoShape(**record["shape"] | {"rate": Fraction(record["shape"]["rate"])})
         metrics = {name: Measured(**own) for name, own in record["metrics"].items()}
-        return VideoResult(shape, metrics, [MemoryProbe(**own) for own in record["memory"]], record["strip"])
+        memory = [MemoryProbe(**own) for own in record["memory"]]
+        told = [ToldAction(**own) for own in record["actions"]]
+        return VideoResult(shape, metrics, memory, told, record["strip"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -7,6 +7,7 @@ import json
 import math
 from typing import Any
 
+from storyreel.evaluation.metrics.actions import ActionRow, action_row
 from storyreel.evaluation.metrics.definition import Metric
 from storyreel.evaluation.metrics.memory import MemoryRow, memory_table
 from storyreel.evaluation.metrics.run import Evaluation
@@ -15,15 +16,15 @@ from storyreel.evaluation.metrics.video import METRICS
 from storyreel.evaluation.share import Share
 
 ARROWS = {"higher": "+", "lower": "-", "neither": " "}
-NOT_READ = "Actions are not judged: no reader of actions is in storyreel."
 
 
 def features_line(evaluation: Evaluation) -> str:
-    """Whose features consistency was measured with, and who read places and characters."""
-    own, probe = evaluation.eyes.features, evaluation.eyes.probe
+    """Whose features consistency was measured with, and who read places, characters and actions."""
+    own, probe, doing = evaluation.eyes.features, evaluation.eyes.probe, evaluation.eyes.actions
     return (
         f"features of {own.name} (sha256 {own.sha256[:12]}); "
-        f"places and characters read by {probe.name} (sha256 {probe.sha256[:12]})"
+        f"places and characters read by {probe.name} (sha256 {probe.sha256[:12]}); "
+        f"actions by {doing.name} (sha256 {doing.sha256[:12]})"
     )
 
 
@@ -37,6 +38,20 @@ def memory_rows(evaluation: Evaluation, drawn: Evaluation | None) -> dict[str, l
     return {method: rows for method, rows in tables.items() if rows}
 
 
+def action_rows(evaluation: Evaluation, drawn: Evaluation | None) -> dict[str, ActionRow]:
+    """What is seen of the actions told, of each method whose texts tell some."""
+    ceiling = [told for own in drawn.videos.values() for told in own.actions] if drawn else []
+    rows = {
+        method: action_row(
+            [told for own in videos.values() for told in own.actions],
+            [own.metrics["actions_by_chance"] for own in videos.values()],
+            ceiling,
+        )
+        for method, videos in evaluation.methods().items()
+    }
+    return {method: row for method, row in rows.items() if row}
+
+
 def evaluation_as_lines(evaluation: Evaluation, drawn: Evaluation | None = None) -> list[str]:
     """Metrics (+ the more the better, - the less) with intervals over videos, then memory, then what is broken."""
     summaries = {method: summarise(videos) for method, videos in evaluation.methods().items()}
@@ -47,7 +62,9 @@ def evaluation_as_lines(evaluation: Evaluation, drawn: Evaluation | None = None)
     for method, rows in memory_rows(evaluation, drawn).items():
         lines += ["", f"{printable(method)}, memory by gap in segments (what no text tells, seen again):"]
         lines += [f"  {memory_line(row)}" for row in rows]
-    lines += ["", NOT_READ]
+    for method, row in action_rows(evaluation, drawn).items():
+        kinds = ", ".join(f"{name} {own.right} of {own.count}" for name, own in row.by_action.items())
+        lines += ["", f"{printable(method)}, actions told that are seen:", f"  {action_line(row)}", f"  {kinds}"]
     return lines + [f"broken: {printable(why)}" for why in evaluation.broken.values()]
 
 
@@ -68,6 +85,13 @@ def memory_line(row: MemoryRow) -> str:
     return f"{row.family:7} gap {row.gap:2}: {right}, {asked}; floor {100 * row.floor:.0f}%, ceiling {ceiling}{score}"
 
 
+def action_line(row: ActionRow) -> str:
+    """All actions of a method in one line."""
+    ceiling = str(row.ceiling) if row.ceiling else "not measured"
+    score = "" if row.score is None else f", score {row.score:.2f}"
+    return f"{row.right}; floor {100 * row.floor:.0f}%, ceiling {ceiling}{score}"
+
+
 def printable(name: str) -> str:
     """A name without what could steer a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)
@@ -79,18 +103,19 @@ def evaluation_as_json(evaluation: Evaluation, drawn: Evaluation | None = None) 
     found = {
         "features": {"name": eyes.features.name, "sha256": eyes.features.sha256},
         "probe": {"name": eyes.probe.name, "sha256": eyes.probe.sha256},
+        "reader_of_actions": {"name": eyes.actions.name, "sha256": eyes.actions.sha256},
         "definitions": {metric.name: dataclasses.asdict(metric) for metric in METRICS},
         "methods": {
             method: {name: _summary(own) for name, own in summarise(videos).items()}
             for method, videos in evaluation.methods().items()
         },
         "memory": {method: [_memory(row) for row in rows] for method, rows in memory_rows(evaluation, drawn).items()},
+        "actions": {method: _actions(row) for method, row in action_rows(evaluation, drawn).items()},
         "videos": {
             name: {metric: dataclasses.asdict(own) for metric, own in result.metrics.items()}
             for name, result in evaluation.videos.items()
         },
         "broken": evaluation.broken,
-        "not_judged": NOT_READ,
     }
     return json.dumps(found, indent=1, allow_nan=False)
 
@@ -103,6 +128,11 @@ def _summary(own: Summary) -> dict[str, Any]:
 def _memory(row: MemoryRow) -> dict[str, Any]:
     plain = {"family": row.family, "gap": row.gap, "asked": row.asked, "floor": row.floor, "score": row.score}
     return plain | {"right": _share(row.right), "ceiling": _share(row.ceiling)}
+
+
+def _actions(row: ActionRow) -> dict[str, Any]:
+    plain = {"right": _share(row.right), "floor": row.floor, "ceiling": _share(row.ceiling), "score": row.score}
+    return plain | {"by_action": {name: _share(own) for name, own in row.by_action.items()}}
 
 
 def _share(own: Share | None) -> dict[str, Any] | None:

@@ -11,23 +11,32 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import torch
 from av.video.frame import VideoFrame
 from PIL import Image
 
+from storyreel.assets import ACTION_READER
 from storyreel.data.looks import LOOK_WIDTH, look_at
 from storyreel.data.transitions import BorderConfig, find_borders
 from storyreel.errors import DataError
-from storyreel.evaluation.metrics import consistency, cuts, picture, toon_readings
+from storyreel.evaluation.metrics import actions, consistency, cuts, picture, toon_readings
+from storyreel.evaluation.metrics.actions import ActionEyes, Seen, ToldAction
 from storyreel.evaluation.metrics.definition import Measured, Metric, missing
-from storyreel.evaluation.metrics.features import Extractor, ProbeFeatures
+from storyreel.evaluation.metrics.features import Extractor, ProbeFeatures, open_features
 from storyreel.evaluation.metrics.frames import Frames, VideoShape
 from storyreel.evaluation.metrics.memory import MemoryProbe, memory_probes
 from storyreel.evaluation.metrics.signals import SignalMeter, Signals
 from storyreel.evaluation.metrics.stories import Story
 from storyreel.evaluation.metrics.toon_readings import ColourReader
 
-METRICS: tuple[Metric, ...] = (*cuts.METRICS, *picture.METRICS, *consistency.METRICS, *toon_readings.METRICS)
-VERSION = 1
+METRICS: tuple[Metric, ...] = (
+    *cuts.METRICS,
+    *picture.METRICS,
+    *consistency.METRICS,
+    *toon_readings.METRICS,
+    *actions.METRICS,
+)
+VERSION = 2
 """To be raised by whoever changes what a metric makes of the same video."""
 PICTURES_AT_ONCE = 8
 STRIP_WIDTH = 120
@@ -36,10 +45,16 @@ NO_STORYBOARD = "no storyboard is beside the video"
 
 @dataclass(frozen=True)
 class Eyes:
-    """The networks that look at videos: whose features are compared, and the probe that reads toons."""
+    """The networks that look at videos: whose features are compared, the probe and the reader of actions for toons."""
 
     features: Extractor
     probe: ProbeFeatures
+    actions: ActionEyes
+
+
+def open_eyes(weights: Path | None, probe: Path, device: torch.device) -> Eyes:
+    """The networks of two folders (features of the probe without `weights`) and the reader of actions that ships."""
+    return Eyes(*open_features(weights, probe, device), ActionEyes(ACTION_READER, device))
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,7 @@ class VideoResult:
     shape: VideoShape
     metrics: dict[str, Measured]
     memory: list[MemoryProbe] = field(default_factory=list)
+    actions: list[ToldAction] = field(default_factory=list)
     strip: list[str] = field(default_factory=list)
 
 
@@ -74,8 +90,10 @@ def measure_video(
     borders = find_borders(looks.thumbs, looks.candidates, float(shape.rate), config) if shape.frames > 1 else []
     found = [border.start for border in borders if border.kind == "cut"]
     metrics, memory = watched.measured(shape, found)
+    done, told = actions.measure_actions(story, watched.seen_doing)
+    metrics |= done
     order = {metric.name: metrics[metric.name] for metric in METRICS}
-    return VideoResult(shape, order, memory, watched.strip)
+    return VideoResult(shape, order, memory, told, watched.strip)
 
 
 class _Watched:
@@ -84,13 +102,16 @@ class _Watched:
     def __init__(self, path: Path, story: Story | None, eyes: Eyes, on_frame: Callable[[], None]) -> None:
         self.frames = Frames(path)
         self.strip: list[str] = []
+        self.seen_doing: list[Seen] = []
         self._story, self._eyes, self._on_frame = story, eyes, on_frame
         self._meter = SignalMeter()
         self._colours = ColourReader(story) if story and story.toon else None
         self._waiting: list[np.ndarray] = []
         self._segments: list[int] = []
+        self._histograms: list[np.ndarray] = []
         self._features: list[np.ndarray] = []
         self._probed: list[np.ndarray] = []
+        self._moving: list[np.ndarray] = []
 
     def small_pictures(self) -> Iterator[tuple[int, VideoFrame]]:
         """The frames, numbered and small, for whoever looks for cuts; everything else is measured on the way."""
@@ -101,6 +122,8 @@ class _Watched:
             sampled = grid.sampled(segment)
             if number in sampled:
                 self._sample(number, segment, frame)
+            if self._colours:
+                self._follow(number, grid.followed(segment), frame)
             if number == sampled[len(sampled) // 2]:
                 self.strip.append(_thumbnail(frame))
             self._on_frame()
@@ -109,11 +132,20 @@ class _Watched:
 
     def _sample(self, number: int, segment: int, frame: np.ndarray) -> None:
         self._waiting.append(frame)
+        self._histograms.append(consistency.colour_histogram(frame))
         self._segments.append(segment)
         if self._colours:
             self._colours.add(number, segment, frame)
         if len(self._waiting) == PICTURES_AT_ONCE:
             self._look()
+
+    def _follow(self, number: int, moments: list[int], frame: np.ndarray) -> None:
+        if number in moments:
+            # A video of fewer frames a second shows some of them at two moments.
+            self._moving += [actions.shrunk(frame)] * moments.count(number)
+        if len(self._moving) == len(moments):
+            self.seen_doing.append(self._eyes.actions.see(self._moving))
+            self._moving = []
 
     def _look(self) -> None:
         if not self._waiting:
@@ -153,28 +185,21 @@ class _Watched:
         ]
 
     def _consistency(self, shape: VideoShape, found: list[int]) -> dict[str, Measured]:
-        names = [metric.name for metric in consistency.METRICS]
         if not self._features:
-            return dict.fromkeys(names, missing("it is shorter than what the probe looks at"))
-        features, segments, story = np.concatenate(self._features), np.array(self._segments), self._story
-        if story is None:
-            frames = np.array([number for s in range(shape.segments) for number in self.frames.grid.sampled(s)])
-            shots = np.searchsorted(np.array(found), frames[: len(segments)], side="right")
-            unknown = missing(NO_STORYBOARD)
-            return dict(zip(names, (consistency.measure_scenes(features, shots), unknown, unknown), strict=True))
-        scenes = np.array(story.scenes)[segments]
-        places = [story.places[story.scenes.index(scene)] for scene in range(max(story.scenes) + 1)]
-        return dict(
-            zip(
-                names,
-                (
-                    consistency.measure_scenes(features, scenes),
-                    consistency.measure_places(features, scenes, places),
-                    consistency.measure_characters(features, segments, story.scenes, story.characters),
-                ),
-                strict=True,
-            )
-        )
+            none = missing("it is shorter than what the probe looks at")
+            return dict.fromkeys((metric.name for metric in consistency.METRICS), none)
+        looks = (np.concatenate(self._features), np.array(self._histograms), np.array(self._segments))
+        if self._story is not None:
+            return consistency.measure_story(*looks, self._story)
+        frames = np.array([number for s in range(shape.segments) for number in self.frames.grid.sampled(s)])
+        shots = np.searchsorted(np.array(found), frames[: len(looks[2])], side="right")
+        unknown = missing(NO_STORYBOARD)
+        return {
+            "scene_consistency": consistency.measure_scenes(looks[0], shots),
+            "place_colours": unknown,
+            "place_visits": unknown,
+            "character_visits": unknown,
+        }
 
 
 def _borders(
