@@ -8,7 +8,7 @@ from html import escape
 
 from storyreel.arena.plots import influence_plot, interval_plot, win_rate_plot
 from storyreel.arena.ratings import OVERALL, Ratings, Report
-from storyreel.arena.table import automatic_lines, number
+from storyreel.arena.table import FULL_WEIGHT, automatic_lines, number
 from storyreel.wording import counted
 
 _STYLE = (
@@ -106,8 +106,14 @@ def _raters(report: Report) -> str:
         return ""
     return (
         "<section><h2>Influence of each rater</h2><p>By how much leaving a rater out would change the overall rating "
-        f"that it changes most.</p>{influence_plot(report.raters)}</section>"
+        "that it changes most. Whoever would move a method by more than the others can is counted at less than a vote "
+        f"a vote: {_held_back(report)}.</p>{influence_plot(report.raters)}</section>"
     )
+
+
+def _held_back(report: Report) -> str:
+    number = sum(one.weight < FULL_WEIGHT for one in report.raters)
+    return f"here {number} of {counted(len(report.raters), 'rater')}"
 
 
 def _title(axis: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from html import escape
 
 from storyreel.arena.ratings import RaterInfluence, Ratings
+from storyreel.arena.table import held_back
+from storyreel.wording import counted
 
 ROW, LABEL, WIDTH, EDGE = 28, 150, 500, 16
 CELL = 46
@@ -90,7 +92,7 @@ def influence_plot(raters: Sequence[RaterInfluence]) -> str:
         y = 4 + 20 * place
         length = abs(one.most) / most * space
         colour = "#2f6db5" if one.most > 0 else "#c77724"
-        text = f"{one.most:+.1f} {_label(one.method)}, {one.votes} votes"
+        text = f"{one.most:+.1f} {_label(one.method)}, {counted(one.votes, 'vote')}{held_back(one)}"
         parts.append(f"<text x='{start - 12}' y='{y + 14}' text-anchor='end'>{_label(one.rater)}</text>")
         parts.append(f"<rect x='{start}' y='{y + 3}' width='{length:.1f}' height='14' fill='{colour}'/>")
         parts.append(f"<text class='faint' x='{start + length + 8:.1f}' y='{y + 14}'>{text}</text>")
