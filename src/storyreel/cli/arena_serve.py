@@ -73,12 +73,13 @@ class ArenaServe:
 def run_serve(options: ArenaServe) -> int:
     """Prepares the clips with progress on standard error, prints the links, and serves until Ctrl-C."""
     from storyreel.arena.clips.library import prepare
-    from storyreel.arena.web.hosting import hosted, read_secrets, read_storyboards, study_with_gold
+    from storyreel.arena.web.hosting import check_writable, hosted, read_secrets, read_storyboards, study_with_gold
     from storyreel.arena.web.server import allow_many_connections, open_port
     from storyreel.cli.progress import Counter, open_progress
 
     study, videos = study_with_gold(options.videos, options.gold, _changes(options))
     storyboards = read_storyboards(options.storyboards, study) if options.storyboards else {}
+    check_writable(options.work)
     secrets = read_secrets(options.work)
     settings = _settings(options, secrets)
     allow_many_connections()

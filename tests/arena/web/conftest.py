@@ -163,8 +163,10 @@ class Rater:
 def make_site(tmp_path: Path, arena_clips: dict[tuple[str, str], Clip]) -> Iterator[Callable[..., Site]]:
     opened: list[Site] = []
 
-    def make(settings: dict[str, Any] | None = None, clips: Any = None, **study: Any) -> Site:
-        folder = tmp_path / f"site{len(opened)}"
+    def make(
+        settings: dict[str, Any] | None = None, clips: Any = None, folder: Path | None = None, **study: Any
+    ) -> Site:
+        folder = (folder or tmp_path) / f"site{len(opened)}"
         folder.mkdir()
         opened.append(Site(folder, clips or arena_clips, settings or {}, **study))
         return opened[-1]
