@@ -20,7 +20,7 @@ def sent_again(page):
 
 
 def test_17_a_database_that_cannot_be_written(site):
-    """As the disk was remounted under a running server: no row is lost or doubled, and what was refused is taken later."""
+    """As if remounted under a running server: no row is lost or doubled, and what was refused is taken later."""
     rater = site.rater()
     rater.judge()
     rater.watch()
