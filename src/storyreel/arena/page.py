@@ -19,7 +19,7 @@ _STYLE = (
     "table{border-collapse:collapse;margin:1em 0}th,td{padding:4px 14px 4px 0;border-bottom:1px solid #dde2ea}"
     "th{font-weight:600;text-align:right}td{text-align:right;font-variant-numeric:tabular-nums}"
     "th:first-child,td:first-child{text-align:left}.plots{display:flex;flex-wrap:wrap;gap:28px;align-items:flex-start}"
-    "figure{margin:0}figcaption{font-size:12px;color:#5a6473;max-width:420px}svg{max-width:100%;height:auto}.state{color:#5a6473}.final{color:#17653a}.small{font-size:13px;color:#5a6473}"
+    "figure{margin:0;min-width:0}figcaption{font-size:12px;color:#5a6473;max-width:420px}svg{max-width:100%;height:auto}.state{color:#5a6473}.final{color:#17653a}.small{font-size:13px;color:#5a6473}"
     "svg text{font:12px system-ui,sans-serif;fill:#1d2430}svg .faint{fill:#5a6473}"
 )
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -66,7 +66,7 @@ def _table(report: Report) -> str:
             )
         rows.append(f"<tr><td>{escape(method)}</td>{''.join(cells)}</tr>")
     head = f"<thead><tr><th scope='col'>Method</th>{heads}</tr></thead>"
-    return f"<div class='wide'><table>{head}<tbody>{''.join(rows)}</tbody></table></div>"
+    return f"<div class='wide' role='region' aria-label='Ratings of all axes' tabindex='0'><table>{head}<tbody>{''.join(rows)}</tbody></table></div>"
 
 
 def _section(ratings: Ratings, report: Report) -> str:

@@ -54,7 +54,7 @@ def win_rate_plot(ratings: Ratings, methods: Sequence[str]) -> str:
     for row, own in enumerate(order):
         y = top + CELL * row
         parts.append(
-            f"<text x='{LABEL - 12}' y='{y + CELL / 2 + 4:g}' text-anchor='end'>{row + 1} {_label(methods[own])}</text>"
+            f"<text x='{LABEL - 12}' y='{y + CELL / 2 + 4:g}' text-anchor='end'>{row + 1} {_label(methods[own], 2)}</text>"
         )
         middle = LABEL + CELL * row + CELL / 2
         parts.append(f"<text class='faint' x='{middle:g}' y='18' text-anchor='middle'>{row + 1}</text>")
@@ -104,8 +104,10 @@ def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
     return f"<svg {box} role='img' aria-label='{escape(title)}'>{''.join(parts)}</svg>"
 
 
-def _label(name: str) -> str:
-    return escape(name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…")
+def _label(name: str, taken: int = 0) -> str:
+    """The name, shortened to where `taken` letters stand before it."""
+    most = LONGEST_LABEL - taken
+    return escape(name if len(name) <= most else name[: most - 1] + "…")
 
 
 def _round_step(span: float) -> float:

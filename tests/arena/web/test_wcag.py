@@ -103,7 +103,7 @@ def test_the_pages_of_raters(page, make_site, serving, wcag_faults, monkeypatch)
         tour.look("thanks")
         page.goto(f"{root}/nothing")
         tour.look("not_found")
-    assert tour.faults == []
+    assert not tour.faults, "\n".join(tour.faults)
 
 
 def test_the_pair_with_all_questions(page, make_site, serving, wcag_faults):
@@ -118,7 +118,7 @@ def test_the_pair_with_all_questions(page, make_site, serving, wcag_faults):
         click(page, "Play")
         page.wait_for_selector(READY)
         tour.look("pair_all_questions")
-    assert tour.faults == []
+    assert not tour.faults, "\n".join(tour.faults)
 
 
 def test_the_pages_of_whoever_runs_the_study(page, make_site, serving, wcag_faults, monkeypatch, tmp_path):
@@ -139,7 +139,7 @@ def test_the_pages_of_whoever_runs_the_study(page, make_site, serving, wcag_faul
         page.goto(f"http://127.0.0.1:{port}/admin#{site.settings.admin_secret}")
         page.get_by_role("heading", name="The study so far").wait_for()
         tour.look("admin")
-    assert tour.faults == []
+    assert not tour.faults, "\n".join(tour.faults)
 
 
 def test_the_page_of_ratings(page, wcag_faults, tmp_path):
@@ -149,4 +149,4 @@ def test_the_page_of_ratings(page, wcag_faults, tmp_path):
     tour = Tour(page, wcag_faults)
     page.goto((tmp_path / "report.html").as_uri())
     tour.look("ratings")
-    assert tour.faults == []
+    assert not tour.faults, "\n".join(tour.faults)
