@@ -118,7 +118,9 @@ def test_its_pages_by_the_rules_of_wcag(desk, tmp_path, wcag_faults):
                 for path in ("/", f"/segment/{ids[0]}", f"/segment/{ids[2]}"):
                     page.goto(root + path)
                     if path != "/":
-                        assert page.evaluate("document.getElementById('clip').paused"), "reduced motion: it stands still"
+                        assert page.evaluate("document.getElementById('clip').paused"), (
+                            "reduced motion: it stands still"
+                        )
                     faults += [f"{scheme}, {path}: {line}" for line in wcag_faults(page)]
             browser.close()
         server.should_exit = True

@@ -15,7 +15,7 @@ _STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 1em}"
     "body{color:#1d2430;background:#fff}"
     "h1{font-size:1.5em;margin:0 0 .2em}h2{font-size:1.15em;margin:2em 0 .3em}p{margin:.4em 0}"
-    ".wide{overflow-x:auto}td{white-space:nowrap}"
+    ".wide{overflow-x:auto}td{white-space:nowrap}:focus-visible{outline:3px solid #2f6db5;outline-offset:2px}"
     "table{border-collapse:collapse;margin:1em 0}th,td{padding:4px 14px 4px 0;border-bottom:1px solid #dde2ea}"
     "th{font-weight:600;text-align:right}td{text-align:right;font-variant-numeric:tabular-nums}"
     "th:first-child,td:first-child{text-align:left}.plots{display:flex;flex-wrap:wrap;gap:28px;align-items:flex-start}"
