@@ -66,7 +66,8 @@ def _table(report: Report) -> str:
             )
         rows.append(f"<tr><td>{escape(method)}</td>{''.join(cells)}</tr>")
     head = f"<thead><tr><th scope='col'>Method</th>{heads}</tr></thead>"
-    return f"<div class='wide' role='region' aria-label='Ratings of all axes' tabindex='0'><table>{head}<tbody>{''.join(rows)}</tbody></table></div>"
+    region = "class='wide' role='region' aria-label='Ratings of all axes' tabindex='0'"
+    return f"<div {region}><table>{head}<tbody>{''.join(rows)}</tbody></table></div>"
 
 
 def _section(ratings: Ratings, report: Report) -> str:

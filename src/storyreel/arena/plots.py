@@ -53,9 +53,8 @@ def win_rate_plot(ratings: Ratings, methods: Sequence[str]) -> str:
     parts = []
     for row, own in enumerate(order):
         y = top + CELL * row
-        parts.append(
-            f"<text x='{LABEL - 12}' y='{y + CELL / 2 + 4:g}' text-anchor='end'>{row + 1} {_label(methods[own], 2)}</text>"
-        )
+        name = f"{row + 1} {_label(methods[own], 2)}"
+        parts.append(f"<text x='{LABEL - 12}' y='{y + CELL / 2 + 4:g}' text-anchor='end'>{name}</text>")
         middle = LABEL + CELL * row + CELL / 2
         parts.append(f"<text class='faint' x='{middle:g}' y='18' text-anchor='middle'>{row + 1}</text>")
         for column, other in enumerate(order):
