@@ -102,7 +102,8 @@ _FOCUS = """() => {
   const line = parseFloat(style.outlineWidth) >= 2 && style.outlineStyle !== 'none';
   const order = [...document.querySelectorAll('*')].indexOf(own);
   const seen = box.bottom > 0 && box.top < innerHeight;
-  return {order, html: own.outerHTML.slice(0, 80), shown: line && own.matches(':focus-visible') && seen};
+  const controls = own.tagName === 'VIDEO';  // the browser's own, which draw their own focus
+  return {order, html: own.outerHTML.slice(0, 80), shown: controls || line && own.matches(':focus-visible') && seen};
 }"""
 
 
@@ -140,7 +141,7 @@ def _axe(page: Any, script: str) -> list[str]:
 
 def _focus(page: Any) -> list[str]:
     """Goes through the page by the Tab key, from its beginning until the focus leaves it."""
-    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.evaluate("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
     faults, orders = [], []
     for _ in range(100):
         page.keyboard.press("Tab")

@@ -238,6 +238,23 @@ def test_two_clips_stay_together(study, nine_seconds):
     assert high <= 2
 
 
+@pytest.mark.slow
+def test_a_clip_that_runs_away_is_measured(study, nine_seconds):
+    """3% too fast and out of the page's control: at the end four frames."""
+    _, visit = study(clips=nine_seconds, axes=AXES[:1])
+    page = visit()
+    begin(page)
+    page.wait_for_selector("#stage[data-loaded]")
+    page.evaluate("""() => {
+      const right = document.getElementById('right');
+      right.playbackRate = 1.03;
+      Object.defineProperty(right, 'playbackRate', {get: () => 1, set: () => {}});
+    }""")
+    ready(page)
+    median, high = page.evaluate("JSON.parse(document.getElementById('stage').dataset.drift)")
+    assert 1 < median < high < 6
+
+
 @pytest.fixture
 def whole_length(request, tmp_path):
     """Clips of two different cartoons of 63 s, as (width, height) of the test asks."""
