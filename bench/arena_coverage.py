@@ -23,12 +23,15 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--raters", type=int, nargs="+", default=[25, 60])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--unbounded", action="store_true", help="count every vote in full, however far it moves a method"
+    )
     options = parser.parse_args()
     print("taste  raters    axis  overall  independent  half-width")
     rows = []
     for raters in options.raters:
         for taste in TASTES:
-            row = coverage(taste, options.studies, raters=raters, seed=options.seed)
+            row = coverage(taste, options.studies, raters=raters, seed=options.seed, bounded=not options.unbounded)
             rows.append(dataclasses.asdict(row))
             shares = f"{row.axis:6.3f}  {row.overall:7.3f}  {row.independent:11.3f}"
             print(f"{taste:5.0f}  {raters:6d}  {shares}  {row.half_width:6.1f} Elo", flush=True)

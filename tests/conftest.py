@@ -1,11 +1,13 @@
-"""A language model's server for tests: OpenAI's chat completions over real HTTP, answering what the test says."""
+"""A language model's server over real HTTP, answering what the test says; the rules of WCAG for a page in a browser."""
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +87,74 @@ def chat_server() -> Iterator[ChatServer]:
 @pytest.fixture(scope="session")
 def asked() -> Callable[[dict[str, Any]], str]:
     return words_of
+
+
+AXE = os.environ.get("STORYREEL_AXE") or Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_TARGETS = """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), summary, select, textarea')]
+  .filter(one => one.checkVisibility({visibilityProperty: true})
+    && !(one.tagName === 'A' && getComputedStyle(one).display === 'inline' && one.closest('p, li')))
+  .map(one => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+  .filter(([, box]) => box.width < 24 || box.height < 24).map(([html]) => 'smaller than 24 px: ' + html)"""
+_FOCUS = """() => {
+  const own = document.activeElement, style = getComputedStyle(own), box = own.getBoundingClientRect();
+  if (own === document.body) return null;
+  const line = parseFloat(style.outlineWidth) >= 2 && style.outlineStyle !== 'none';
+  const order = [...document.querySelectorAll('*')].indexOf(own);
+  const seen = box.bottom > 0 && box.top < innerHeight;
+  const controls = own.tagName === 'VIDEO';  // the browser's own, which draw their own focus
+  return {order, html: own.outerHTML.slice(0, 80), shown: controls || line && own.matches(':focus-visible') && seen};
+}"""
+
+
+@pytest.fixture
+def wcag_faults() -> Callable[[Any], list[str]]:
+    """What a page of Playwright lacks of WCAG 2.2 AA, as lines: by axe-core, and what axe leaves to others.
+
+    That is: targets of 24 px (2.5.8), no sideways scrolling at 320 px, which is 1280 px at 400% (1.4.10), a focus that
+    is seen and goes in the order of the page (2.4.3, 2.4.7, 2.4.11), nothing that keeps it (2.1.2). The test is skipped
+    where axe-core's script is missing (`npm install axe-core`, or its path in STORYREEL_AXE).
+    """
+    if not Path(AXE).is_file():
+        pytest.skip("needs axe-core: npm install axe-core, or STORYREEL_AXE=.../axe.min.js")
+    script = Path(AXE).read_text(encoding="utf-8")
+
+    def faults(page: Any) -> list[str]:
+        before = page.viewport_size
+        found = _axe(page, script) + page.evaluate(_TARGETS) + _focus(page)
+        page.set_viewport_size({"width": 320, "height": 640})
+        found += [f"at 320 px: {line}" for line in _axe(page, script) + page.evaluate(_TARGETS) + _focus(page)]
+        width = page.evaluate("document.documentElement.scrollWidth")
+        page.set_viewport_size(before)
+        return found + ([f"scrolls sideways at 320 px: {width} px"] if width > 320 else [])
+
+    return faults
+
+
+def _axe(page: Any, script: str) -> list[str]:
+    page.evaluate(script)
+    run = {"runOnly": {"type": "tag", "values": WCAG}}
+    violations = page.evaluate("async run => (await axe.run(document, run)).violations", run)
+    return [f"{one['id']}: {node['html'][:100]} {node['failureSummary'][:200]}"
+            for one in violations for node in one["nodes"]]  # fmt: skip
+
+
+def _focus(page: Any) -> list[str]:
+    """Goes through the page by the Tab key, from its beginning until the focus leaves it."""
+    page.evaluate("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
+    faults, orders = [], []
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        now = page.evaluate(_FOCUS)
+        if now is None or (orders and now["order"] == orders[0]):
+            break
+        if not now["shown"]:
+            faults.append(f"focus is not seen: {now['html']}")
+        if orders and now["order"] == orders[-1]:
+            continue  # the parts of a video's own controls
+        if orders and now["order"] < orders[-1]:
+            faults.append(f"focus goes back: {now['html']}")
+        orders.append(now["order"])
+    else:
+        faults.append("the focus does not leave the page")
+    return faults

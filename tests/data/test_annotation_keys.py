@@ -98,3 +98,31 @@ def test_a_person_writes_with_the_keyboard_alone(desk, tmp_path):
             browser.close()
         server.should_exit = True
         thread.join()
+
+
+def test_its_pages_by_the_rules_of_wcag(desk, tmp_path, wcag_faults):
+    from playwright.sync_api import sync_playwright
+
+    own, _, ids = desk
+    faults = []
+    with open_port(0) as port:
+        server = make_server(own, "token", tmp_path / "clips")
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [port]}, daemon=True)
+        thread.start()
+        until(lambda: server.started)
+        root = f"http://{HOST}:{port.getsockname()[1]}/token"
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            for scheme in ("light", "dark"):
+                page = browser.new_context(color_scheme=scheme, reduced_motion="reduce").new_page()
+                for path in ("/", f"/segment/{ids[0]}", f"/segment/{ids[2]}"):
+                    page.goto(root + path)
+                    if path != "/":
+                        assert page.evaluate("document.getElementById('clip').paused"), (
+                            "reduced motion: it stands still"
+                        )
+                    faults += [f"{scheme}, {path}: {line}" for line in wcag_faults(page)]
+            browser.close()
+        server.should_exit = True
+        thread.join(20)
+    assert not faults, "\n".join(faults)

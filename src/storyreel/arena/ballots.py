@@ -40,11 +40,15 @@ class Ballots:
         """The votes on one axis."""
         return self.where(self.axis == self.axes.index(axis))
 
-    def cells(self) -> NDArray[np.float64]:
-        """Counts [left method, right method, outcome], outcomes in the order left won, right won, tie."""
+    def cells(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Counts [left method, right method, outcome], outcomes in the order left won, right won, tie.
+
+        With `weights` [raters], a vote counts as much as its rater's says.
+        """
         count = len(self.methods)
         flat = (self.left * count + self.right) * 3 + self.outcome
-        return np.bincount(flat, minlength=count * count * 3).reshape(count, count, 3).astype(np.float64)
+        counted = np.bincount(flat, None if weights is None else weights[self.rater], count * count * 3)
+        return counted.reshape(count, count, 3).astype(np.float64)
 
 
 def ballots(votes: Iterable[Vote], methods: Sequence[str] = (), axes: Sequence[str] = ()) -> Ballots:

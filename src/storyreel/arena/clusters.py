@@ -21,10 +21,11 @@ FEWEST_RATERS = 5
 _NUMBERS_AT_ONCE = 1 << 22
 
 
-def influences(found: Fit, votes: Ballots) -> Array:
+def influences(found: Fit, votes: Ballots, weights: Array | None = None) -> Array:
     """Influence of every rater on the fit's parameters: [raters, parameters], in logits; 0 for one without a vote.
 
-    `votes` are those that were fitted. NaN for a rater without whom there would be no fit.
+    `votes` are those that were fitted, with `weights` [raters] if any. NaN for a rater without whom there would be no
+    fit.
     """
     width, count = len(found.parameters), len(votes.raters)
     order = np.argsort(votes.rater, kind="stable")
@@ -35,6 +36,9 @@ def influences(found: Fit, votes: Ballots) -> Array:
         end = min(begin + at_once, count)
         own = order[borders[begin] : borders[end]]
         scores, informations = _by_rater(found, votes, own, begin, end - begin)
+        if weights is not None:
+            scores = scores * weights[begin:end, None]
+            informations = informations * weights[begin:end, None, None]
         result[begin:end] = _solve(found.information - informations, scores)
     return result
 

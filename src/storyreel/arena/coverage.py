@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storyreel.arena.ballots import Ballots
+from storyreel.arena.bounded import bounded_fit
 from storyreel.arena.clusters import influences, standard_errors, student_quantile
 from storyreel.arena.davidson import Array, fit, outcome_probabilities
 from storyreel.arena.elo import ELO_PER_LOGIT
@@ -40,14 +41,19 @@ class Coverage:
     half_width: float
 
 
-def coverage(taste: float, studies: int, *, raters: int = 60, votes_per_axis: int = 30, seed: int = 0) -> Coverage:
-    """Simulates `studies` studies of five methods; which pairs are served is drawn by `choose`, ten times."""
+def coverage(
+    taste: float, studies: int, *, raters: int = 60, votes_per_axis: int = 30, seed: int = 0, bounded: bool = True
+) -> Coverage:
+    """Simulates `studies` studies of five methods; which pairs are served is drawn by `choose`, ten times.
+
+    If not `bounded`, every vote counts in full, whatever its rater's influence is.
+    """
     study = Study(METHODS, tuple(f"story {number}" for number in range(STORIES)), AXES[:2], votes_per_axis)
-    schedules = [_schedule(study, raters, seed + number) for number in range(min(SCHEDULES, studies))]
+    schedules = [schedule(study, raters, seed + number) for number in range(min(SCHEDULES, studies))]
     truth = population_ratings(np.array(STRENGTHS), taste)
     random = np.random.default_rng(seed)
-    held = np.array([_one_study(schedules[at % len(schedules)], taste, truth, random) for at in range(studies)])
-    return Coverage(taste, studies, raters, *held.mean(0).tolist())
+    held = [_one_study(schedules[at % len(schedules)], taste, truth, random, bounded) for at in range(studies)]
+    return Coverage(taste, studies, raters, *np.mean(held, 0).tolist())
 
 
 def population_ratings(strengths: Array, taste: float) -> Array:
@@ -61,7 +67,7 @@ def population_ratings(strengths: Array, taste: float) -> Array:
     return found.strengths * ELO_PER_LOGIT
 
 
-def _schedule(study: Study, raters: int, seed: int) -> Ballots:
+def schedule(study: Study, raters: int, seed: int) -> Ballots:
     """Who sees what, in a study of `raters` raters; outcomes are blank."""
     tally, rows = Tally(study), []
     for turn in range(raters * study.votes_per_axis * len(study.axes)):
@@ -74,19 +80,28 @@ def _schedule(study: Study, raters: int, seed: int) -> Ballots:
     return Ballots(study.methods, names, study.axis_names, *np.array(rows).T)
 
 
-def _one_study(schedule: Ballots, taste: float, truth: Array, random: np.random.Generator) -> tuple[float, ...]:
+def answer(shown: Ballots, strengths: Array, taste: float, tie: float, random: np.random.Generator) -> None:
+    """Draws the outcomes of what honest raters were shown; `strengths` [methods] and `taste` in Elo."""
+    liking = (strengths + random.normal(0, taste, (len(shown.raters), len(strengths)))) / ELO_PER_LOGIT
+    lead = liking[shown.rater, shown.left] - liking[shown.rater, shown.right] + SIDE
+    shown.outcome[:] = draw_outcomes(random, lead, tie)
+
+
+def _one_study(
+    shown: Ballots, taste: float, truth: Array, random: np.random.Generator, bounded: bool
+) -> tuple[float, ...]:
     """Shares of the methods whose interval held the truth (axis, overall, independent), and the axes' half-width."""
-    raters, count = len(schedule.raters), len(STRENGTHS)
-    liking = (np.array(STRENGTHS) + random.normal(0, taste, (raters, count))) / ELO_PER_LOGIT
-    lead = liking[schedule.rater, schedule.left] - liking[schedule.rater, schedule.right] + SIDE
-    schedule.outcome[:] = draw_outcomes(random, lead, TIE)
+    raters, count = len(shown.raters), len(STRENGTHS)
+    answer(shown, np.array(STRENGTHS), taste, TIE, random)
     quantile = student_quantile(0.975, raters - 1)
     errors, moved, half, independent = [], [], [], []
-    for axis in schedule.axes:
-        votes = schedule.on(axis)
-        found = fit(votes.cells())
+    for axis in shown.axes:
+        votes = shown.on(axis)
+        fitted = bounded_fit(votes) if bounded else (fit(votes.cells()), np.ones(raters))
+        assert fitted is not None
+        found, weights = fitted
         assert found is not None
-        moved.append(influences(found, votes)[:, :count] * ELO_PER_LOGIT)
+        moved.append(influences(found, votes, weights)[:, :count] * ELO_PER_LOGIT)
         errors.append(found.strengths * ELO_PER_LOGIT - truth)
         half.append(standard_errors(moved[-1], raters) * quantile)
         variance = np.diag(np.linalg.inv(found.information))[:count] - 1 / count**2

@@ -8,18 +8,18 @@ from html import escape
 
 from storyreel.arena.plots import influence_plot, interval_plot, win_rate_plot
 from storyreel.arena.ratings import OVERALL, Ratings, Report
-from storyreel.arena.table import automatic_lines, number
+from storyreel.arena.table import FULL_WEIGHT, automatic_lines, number
 from storyreel.wording import counted
 
 _STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 1em}"
     "body{color:#1d2430;background:#fff}"
     "h1{font-size:1.5em;margin:0 0 .2em}h2{font-size:1.15em;margin:2em 0 .3em}p{margin:.4em 0}"
-    ".wide{overflow-x:auto}td{white-space:nowrap}"
+    ".wide{overflow-x:auto}td{white-space:nowrap}:focus-visible{outline:3px solid #2f6db5;outline-offset:2px}"
     "table{border-collapse:collapse;margin:1em 0}th,td{padding:4px 14px 4px 0;border-bottom:1px solid #dde2ea}"
     "th{font-weight:600;text-align:right}td{text-align:right;font-variant-numeric:tabular-nums}"
     "th:first-child,td:first-child{text-align:left}.plots{display:flex;flex-wrap:wrap;gap:28px;align-items:flex-start}"
-    "figure{margin:0}figcaption{font-size:12px;color:#5a6473;max-width:420px}svg{max-width:100%;height:auto}.state{color:#5a6473}.final{color:#17653a}.small{font-size:13px;color:#5a6473}"
+    "figure{margin:0;min-width:0}figcaption{font-size:12px;color:#5a6473;max-width:420px}svg{max-width:100%;height:auto}.state{color:#5a6473}.final{color:#17653a}.small{font-size:13px;color:#5a6473}"
     "svg text{font:12px system-ui,sans-serif;fill:#1d2430}svg .faint{fill:#5a6473}"
 )
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -66,7 +66,8 @@ def _table(report: Report) -> str:
             )
         rows.append(f"<tr><td>{escape(method)}</td>{''.join(cells)}</tr>")
     head = f"<thead><tr><th scope='col'>Method</th>{heads}</tr></thead>"
-    return f"<div class='wide'><table>{head}<tbody>{''.join(rows)}</tbody></table></div>"
+    region = "class='wide' role='region' aria-label='Ratings of all axes' tabindex='0'"
+    return f"<div {region}><table>{head}<tbody>{''.join(rows)}</tbody></table></div>"
 
 
 def _section(ratings: Ratings, report: Report) -> str:
@@ -106,8 +107,14 @@ def _raters(report: Report) -> str:
         return ""
     return (
         "<section><h2>Influence of each rater</h2><p>By how much leaving a rater out would change the overall rating "
-        f"that it changes most.</p>{influence_plot(report.raters)}</section>"
+        "that it changes most. Whoever would move a method by more than the others can is counted at less than a vote "
+        f"a vote: {_held_back(report)}.</p>{influence_plot(report.raters)}</section>"
     )
+
+
+def _held_back(report: Report) -> str:
+    number = sum(one.weight < FULL_WEIGHT for one in report.raters)
+    return f"here {number} of {counted(len(report.raters), 'rater')}"
 
 
 def _title(axis: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from html import escape
 
 from storyreel.arena.ratings import RaterInfluence, Ratings
+from storyreel.arena.table import held_back
+from storyreel.wording import counted
 
 ROW, LABEL, WIDTH, EDGE = 28, 150, 500, 16
 CELL = 46
@@ -51,9 +53,8 @@ def win_rate_plot(ratings: Ratings, methods: Sequence[str]) -> str:
     parts = []
     for row, own in enumerate(order):
         y = top + CELL * row
-        parts.append(
-            f"<text x='{LABEL - 12}' y='{y + CELL / 2 + 4:g}' text-anchor='end'>{row + 1} {_label(methods[own])}</text>"
-        )
+        name = f"{row + 1} {_label(methods[own], 2)}"
+        parts.append(f"<text x='{LABEL - 12}' y='{y + CELL / 2 + 4:g}' text-anchor='end'>{name}</text>")
         middle = LABEL + CELL * row + CELL / 2
         parts.append(f"<text class='faint' x='{middle:g}' y='18' text-anchor='middle'>{row + 1}</text>")
         for column, other in enumerate(order):
@@ -90,7 +91,7 @@ def influence_plot(raters: Sequence[RaterInfluence]) -> str:
         y = 4 + 20 * place
         length = abs(one.most) / most * space
         colour = "#2f6db5" if one.most > 0 else "#c77724"
-        text = f"{one.most:+.1f} {_label(one.method)}, {one.votes} votes"
+        text = f"{one.most:+.1f} {_label(one.method)}, {counted(one.votes, 'vote')}{held_back(one)}"
         parts.append(f"<text x='{start - 12}' y='{y + 14}' text-anchor='end'>{_label(one.rater)}</text>")
         parts.append(f"<rect x='{start}' y='{y + 3}' width='{length:.1f}' height='14' fill='{colour}'/>")
         parts.append(f"<text class='faint' x='{start + length + 8:.1f}' y='{y + 14}'>{text}</text>")
@@ -102,8 +103,10 @@ def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
     return f"<svg {box} role='img' aria-label='{escape(title)}'>{''.join(parts)}</svg>"
 
 
-def _label(name: str) -> str:
-    return escape(name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…")
+def _label(name: str, taken: int = 0) -> str:
+    """The name, shortened to where `taken` letters stand before it."""
+    most = LONGEST_LABEL - taken
+    return escape(name if len(name) <= most else name[: most - 1] + "…")
 
 
 def _round_step(span: float) -> float:

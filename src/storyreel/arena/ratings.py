@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from storyreel.arena.agreement import Agreement, agreement
 from storyreel.arena.ballots import TIE, Ballots
+from storyreel.arena.bounded import bounded_fit
 from storyreel.arena.clusters import influences, standard_errors, student_quantile
 from storyreel.arena.connection import unrated
-from storyreel.arena.davidson import Array, fit
+from storyreel.arena.davidson import Array
 from storyreel.arena.elo import ELO_PER_LOGIT, INITIAL, elo_ratings
 from storyreel.arena.flips import votes_to_flip
 from storyreel.arena.votes import AUTOMATIC
@@ -77,18 +78,23 @@ class Ratings:
 
 @dataclass(frozen=True)
 class RaterInfluence:
-    """What leaving one rater out would change: `most` Elo overall, of `method`; [methods] in `by_method`."""
+    """What leaving one rater out would change: `most` Elo overall, of `method`; [methods] in `by_method`.
+
+    `weight`: what each of the rater's votes counts for, on the axis where that is least (see `bounded`).
+    """
 
     rater: str
     votes: int
     most: float
     method: str
     by_method: tuple[float, ...]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that is told of a study's votes. `raters` is sorted, the most influential first.
+    """All that is told of a study's votes. `raters` is sorted, those first who would be most influential if all of
+    their votes counted in full.
 
     `automatic` names the judges among them that are no people, and `automatic_votes` counts what they gave.
     """
@@ -104,12 +110,17 @@ class Report:
 
 @dataclass(frozen=True)
 class _Part:
-    """One axis, or overall, in numbers: NaN where there is none. `influence` is [raters, methods], in Elo."""
+    """One axis, or overall, in numbers: NaN where there is none. `influence` is [raters, methods], in Elo.
+
+    `unbounded` is the same with a rater's own votes counted in full, and `weights` [raters] is what they count for.
+    """
 
     votes: Ballots
     reasons: dict[str, str]
     ratings: Array
     influence: Array
+    unbounded: Array
+    weights: Array
     voted: int
     side: float = math.nan
     side_error: float = math.nan
@@ -125,7 +136,7 @@ def report(votes: Ballots, wanted_half_width: float = FINAL_HALF_WIDTH) -> Repor
         votes.methods,
         tuple(_ratings(axis, part, wanted_half_width) for axis, part in zip(votes.axes, parts, strict=True)),
         _ratings(OVERALL, overall, wanted_half_width),
-        _by_influence(overall.influence, votes),
+        _by_influence(overall, votes),
         wanted_half_width,
         tuple(name for name, there in zip(votes.raters, automatic.tolist(), strict=True) if there),
         int(automatic[votes.rater].sum()),
@@ -142,17 +153,21 @@ def _rate(votes: Ballots) -> _Part:
     voted = len(np.unique(votes.rater))
     reasons = unrated(cells, votes.methods)
     keep = np.array([name not in reasons for name in votes.methods])
-    found = fit(cells[np.ix_(keep, keep)]) if keep.sum() > 1 else None
-    if found is None:
+    own = _narrowed(votes, keep)
+    fitted = bounded_fit(own) if keep.sum() > 1 else None
+    if fitted is None:
         reasons |= {name: UNBOUNDED for name in votes.methods if name not in reasons}
         blank = np.full(count, np.nan)
-        return _Part(votes, reasons, blank, np.tile(blank, (len(votes.raters), 1)), voted)
-    moved = influences(found, _narrowed(votes, keep)) * ELO_PER_LOGIT
+        blanks = np.tile(blank, (len(votes.raters), 1))
+        return _Part(votes, reasons, blank, blanks, blanks, np.ones(len(blanks)), voted)
+    found, weights = fitted
+    moved = influences(found, own, weights) * ELO_PER_LOGIT
     ratings = np.full(count, np.nan)
     influence = np.full((len(votes.raters), count), np.nan)
     ratings[keep] = INITIAL + found.strengths * ELO_PER_LOGIT
     influence[:, keep] = moved[:, : len(found.strengths)]
-    part = _Part(votes, reasons, ratings, influence, voted, flips=votes_to_flip(found, cells[np.ix_(keep, keep)]))
+    flips = votes_to_flip(found, own.cells(weights))
+    part = _Part(votes, reasons, ratings, influence, influence / weights[:, None], weights, voted, flips=flips)
     if not found.has_side:
         return part
     side_error = float(standard_errors(moved[:, found.methods, None], voted)[0])
@@ -178,7 +193,9 @@ def _mean(parts: Sequence[_Part], votes: Ballots) -> _Part:
     shape = (len(votes.raters), len(votes.methods))
     ratings = sum((part.ratings for part in parts), np.zeros(shape[1])) / count
     influence = sum((part.influence for part in parts), np.zeros(shape)) / count
-    return _Part(votes, reasons, ratings, influence, len(np.unique(votes.rater)))
+    unbounded = sum((part.unbounded for part in parts), np.zeros(shape)) / count
+    weights = np.min([part.weights for part in parts], axis=0) if parts else np.ones(shape[0])
+    return _Part(votes, reasons, ratings, influence, unbounded, weights, len(np.unique(votes.rater)))
 
 
 def _ratings(axis: str, part: _Part, wanted: float) -> Ratings:
@@ -232,11 +249,14 @@ def _pending(part: _Part, widest: float, wanted: float) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def _by_influence(influence: Array, votes: Ballots) -> tuple[RaterInfluence, ...]:
-    given = np.bincount(votes.rater, minlength=len(votes.raters))
-    moved = np.nan_to_num(influence)
+def _by_influence(overall: _Part, votes: Ballots) -> tuple[RaterInfluence, ...]:
+    given = np.bincount(votes.rater, minlength=len(votes.raters)).tolist()
+    moved, weights = np.nan_to_num(overall.influence), overall.weights.tolist()
+    order = np.argsort(-np.abs(np.nan_to_num(overall.unbounded)).max(1, initial=0), kind="stable").tolist()
     rows = []
-    for name, count, row in zip(votes.raters, given.tolist(), moved, strict=True):
-        most = int(np.abs(row).argmax())
-        rows.append(RaterInfluence(name, count, float(row[most]), votes.methods[most], tuple(row.tolist())))
-    return tuple(sorted(rows, key=lambda one: -abs(one.most)))
+    for at in order:
+        most, row = int(np.abs(moved[at]).argmax()), moved[at].tolist()
+        rows.append(
+            RaterInfluence(votes.raters[at], given[at], row[most], votes.methods[most], tuple(row), weights[at])
+        )
+    return tuple(rows)

@@ -7,11 +7,13 @@ import json
 import math
 from typing import Any
 
-from storyreel.arena.ratings import Ratings, Report
+from storyreel.arena.ratings import RaterInfluence, Ratings, Report
 from storyreel.wording import counted
 
 BAR_CELLS = 41
 _INFLUENTIAL = 5
+FULL_WEIGHT = 0.995
+"""Votes that count for more than this are told as whole ones."""
 
 
 def report_as_json(report: Report) -> str:
@@ -41,9 +43,15 @@ def report_as_lines(report: Report) -> list[str]:
         "most influential raters (Elo that leaving one out would change overall):",
         *(
             f"  {printable(one.rater)}: {one.most:+.1f} on {printable(one.method)}, {counted(one.votes, 'vote')}"
+            f"{held_back(one)}"
             for one in report.raters[:_INFLUENTIAL]
         ),
     ]
+
+
+def held_back(one: RaterInfluence) -> str:
+    """What a rater's votes count for, where that is less than a vote each; else nothing."""
+    return f" at {one.weight:.2f} each" if one.weight < FULL_WEIGHT else ""
 
 
 def automatic_lines(report: Report) -> list[str]:

@@ -64,8 +64,12 @@ class ArenaServe:
     """Ask for Prolific's signed token, and check it with these keys (JWKS)."""
     prolific_audience: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: --public-url)")] = ""
     """What the token must be made out to."""
-    title: str = "Which video is better?"
-    """Heading of the first page."""
+    title: Annotated[str, arg(metavar="TEXT")] = "Which video is better?"
+    """Heading of the first page, and name of all."""
+    consent: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: a short text of its own)")] = None
+    """Text (UTF-8) of what raters agree to; an empty line begins a new paragraph."""
+    contact: Annotated[str, arg(metavar="TEXT", help_behavior_hint="(default: nobody)")] = ""
+    """Whom raters may ask, below every page: a mail or web address becomes a link."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seed of the choice of pairs."""
 
@@ -73,12 +77,13 @@ class ArenaServe:
 def run_serve(options: ArenaServe) -> int:
     """Prepares the clips with progress on standard error, prints the links, and serves until Ctrl-C."""
     from storyreel.arena.clips.library import prepare
-    from storyreel.arena.web.hosting import hosted, read_secrets, read_storyboards, study_with_gold
+    from storyreel.arena.web.hosting import check_writable, hosted, read_secrets, read_storyboards, study_with_gold
     from storyreel.arena.web.server import allow_many_connections, open_port
     from storyreel.cli.progress import Counter, open_progress
 
     study, videos = study_with_gold(options.videos, options.gold, _changes(options))
     storyboards = read_storyboards(options.storyboards, study) if options.storyboards else {}
+    check_writable(options.work)
     secrets = read_secrets(options.work)
     settings = _settings(options, secrets)
     allow_many_connections()
@@ -121,7 +126,9 @@ def _settings(options: ArenaServe, secrets: Secrets) -> Settings:
     from storyreel.arena.completion import completion_codes
     from storyreel.arena.prolific import TokenCheck
     from storyreel.arena.web.settings import Settings
+    from storyreel.arena.web.texts import CONSENT, Texts, read_consent
 
+    consent = read_consent(options.consent) if options.consent else CONSENT
     check = None
     if options.prolific_keys:
         audience = options.prolific_audience or options.public_url
@@ -132,7 +139,7 @@ def _settings(options: ArenaServe, secrets: Secrets) -> Settings:
         key=secrets.derived("pages"), invitation=secrets.invitation, admin_secret=secrets.admin_secret,
         public_url=options.public_url.rstrip("/"), behind_proxy=options.behind_proxy,
         codes=completion_codes(options.prolific_codes) if options.prolific else None, token_check=check,
-        title=options.title,
+        texts=Texts(options.title, consent, options.contact),
     )  # fmt: skip
 
 

@@ -174,7 +174,8 @@ def _run(command: Command, options: object) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror}. Make room there or choose another place.", USER_MISTAKE)
+        remedy = "Make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Make it writable"
+        return _complain(f"{where}{error.strerror}. {remedy} or choose another place.", USER_MISTAKE)
 
 
 def _import_remedy(error: ImportError) -> str:

@@ -62,7 +62,7 @@ class Site:
     ) -> None:
         self.time, self.folder = Time(), folder
         self.clips, self.shown = clips, dict(clips)
-        self.study = Study(METHODS, STORIES, **{"axes": AXES[:2]} | study)
+        self.study = Study(**{"methods": METHODS, "stories": STORIES, "axes": AXES[:2]} | study)
         self.store = Store.open(
             folder / "arena.sqlite", self.study, clips_hash=clips_hash(clips), seed=1, key=b"k" * 32,
             clip_seconds={name: clip.seconds for name, clip in clips.items()},
@@ -70,7 +70,7 @@ class Site:
         self.store.clock = Clock(wall=self.time, monotonic=self.time)
         own = {"key": b"p" * 32, "invitation": INVITATION, "admin_secret": ADMIN_SECRET} | settings
         self.settings = Settings(**own)
-        boards = dict.fromkeys(STORIES, "A story <b>of</b> bread & butter.")
+        boards = dict.fromkeys(self.study.stories, "A story <b>of</b> bread & butter.")
         self.app = make_app(self.store, self.study, self.shown, self.settings, storyboards=boards)
 
     def client(self, address: str = "198.51.100.7", origin: str = ORIGIN) -> TestClient:
@@ -163,8 +163,10 @@ class Rater:
 def make_site(tmp_path: Path, arena_clips: dict[tuple[str, str], Clip]) -> Iterator[Callable[..., Site]]:
     opened: list[Site] = []
 
-    def make(settings: dict[str, Any] | None = None, clips: Any = None, **study: Any) -> Site:
-        folder = tmp_path / f"site{len(opened)}"
+    def make(
+        settings: dict[str, Any] | None = None, clips: Any = None, folder: Path | None = None, **study: Any
+    ) -> Site:
+        folder = (folder or tmp_path) / f"site{len(opened)}"
         folder.mkdir()
         opened.append(Site(folder, clips or arena_clips, settings or {}, **study))
         return opened[-1]

@@ -12,6 +12,7 @@ import pytest
 
 from storyreel.arena.prolific import TokenRefused
 from storyreel.arena.store.clock import Clock
+from storyreel.arena.store.overview import RaterCounts
 from storyreel.arena.store.records import Outcome, StoreUnavailable
 from storyreel.arena.study import Study
 from storyreel.arena.web.admin import counts
@@ -19,6 +20,7 @@ from storyreel.arena.web.bodies import MOST_BYTES
 from storyreel.arena.web.guard import POLICY
 from storyreel.arena.web.limits import Limiter, address_key
 from storyreel.arena.web.pages import Pages
+from storyreel.arena.web.texts import Texts
 
 CODES = {outcome: f"C{number}CODE" for number, outcome in enumerate(Outcome)}
 PROLIFIC = "?PROLIFIC_PID=5f0c0ffee5f0c0ffee5f0c0f&STUDY_ID=aaaa1111&SESSION_ID=bbbb2222"
@@ -184,15 +186,22 @@ def test_13_ranges(site):
 
 
 def test_14_names_and_texts_are_escaped(make_site):
-    site = make_site({"title": "<script>alert(1)</script>"})
+    own = Texts("<script>alert(1)</script>", "<script>alert(2)</script>", "<script>alert(3)</script>")
+    site = make_site({"texts": own})
     rater = site.rater()
     assert "<b>of</b>" not in rater.page
     assert "&lt;b&gt;of&lt;/b&gt; bread &amp; butter" in rater.page
-    assert "<script>alert" not in rater.page + site.client().get("/").text
+    newcomer = site.visitor()
+    newcomer.arrive()
+    assert all(f"&lt;script&gt;alert({n})" in newcomer.page for n in (1, 2, 3))
+    assert "<script>alert" not in rater.page + newcomer.page + site.client().get("/").text
     nasty = "<img src=x onerror=alert(1)>"
     study = Study((nasty, "b"), ("s",))
     pages = Pages(site.settings)
-    page = pages.page("admin.html", study=study, counts=counts([], study), alarms=[nasty], playback=None)
+    none = RaterCounts(0, 0, 0, 0, 0, 0)
+    page = pages.page(
+        "admin.html", study=study, counts=counts([], study), alarms=[nasty], playback=None, raters=none, opened=0
+    )
     assert nasty.encode() not in page.body
 
 

@@ -121,6 +121,23 @@ def test_hidden_checks_look_like_all_others(make_site):
     assert {vote.kind for vote in votes} == {"pair", "gold"}
 
 
+def test_scripts_have_no_source_map_and_nobody_sees_ratings_before_the_end(site):
+    """With ratings before and after one vote whoever gave it would know what it was for."""
+    rater = site.rater()
+    scripts = re.findall(r'src="(/[^"]*)"', rater.page)
+    assert scripts
+    for path in scripts:
+        assert "sourceMappingURL" not in rater.client.get(path).text
+        assert rater.client.get(f"{path}.map").status_code == 404
+    rater.judge()
+    for path in ("/ratings", "/report", "/leaderboard", "/admin/report.html", "/admin/ratings"):
+        assert rater.client.get(path).status_code == 404
+    admin = site.client()
+    admin.post("/admin", data={"secret": site.settings.admin_secret})
+    before = admin.get("/admin").text
+    assert not re.search(r"\b(Elo|wins?|won|rating \d|1000)\b", before)
+
+
 def named_by_method(monkeypatch, site):
     hall = Hall.open
 

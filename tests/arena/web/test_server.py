@@ -1,6 +1,7 @@
 """The real server on a real socket: slow clients, many sockets, and the command that starts it."""
 
 import http.client
+import logging
 import re
 import signal
 import socket
@@ -55,7 +56,7 @@ def test_17_two_thousand_open_sockets(site, serving):
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 4500:
         pytest.skip("this system allows a process too few open files (ulimit -n) for 2,000 connections")
     with serving(site) as port:
-        held = [socket.create_connection((HOST, port)) for _ in range(2000)]
+        held = [socket.create_connection((HOST, port), timeout=20) for _ in range(2000)]
         try:
             status, headers = ask(port)
             assert status == 200
@@ -63,6 +64,16 @@ def test_17_two_thousand_open_sockets(site, serving):
         finally:
             for one in held:
                 one.close()
+
+
+def test_20_requests_are_not_logged(site, serving, caplog, capfd):
+    """Their addresses may hold a participant's id."""
+    with serving(site) as port:
+        logging.getLogger("uvicorn.access").propagate = logging.getLogger("uvicorn").propagate = True
+        assert ask(port, "/i/invitation-of-tests?PROLIFIC_PID=5f0c0ffee5f0c0ff")[0] == 303
+        assert ask(port, "/5f0c0ffee5f0c0ff")[0] == 404
+    told = capfd.readouterr()
+    assert "5f0c0ffee5f0c0ff" not in caplog.text + told.out + told.err
 
 
 def test_one_command_opens_a_study_and_the_same_goes_on(drawn, tmp_path):

@@ -16,6 +16,7 @@ from storyreel.arena.store.database import Database
 from storyreel.arena.store.exchange import all_votes
 from storyreel.arena.store.follower import Follower
 from storyreel.arena.store.identity import check_key, claim, rater_hash
+from storyreel.arena.store.overview import RaterCounts, rater_counts
 from storyreel.arena.store.records import Finding, OpenPair, Outcome, Progress, RaterState, Receipt, StepRefused
 from storyreel.arena.store.schema import FINDINGS, RATERS, SERVED, VOTES
 from storyreel.arena.study import Study
@@ -233,6 +234,12 @@ class Store:
             votes = raters.votes_of_raters(connection, names)
             found = raters.findings_of_raters(connection, names, votes, self._study)
             return checks.alarms(found, [row.rater for row in rows if raters.excluded_of(row)])
+
+    def rater_counts(self) -> RaterCounts:
+        """How many raters stand where."""
+        with self._database.writing(durable=False) as connection:
+            self._follower.catch_up(connection)
+            return rater_counts(connection, self._study, lambda rater: self._next(rater) is None)
 
     def votes(self) -> list[Vote]:
         """All votes in order, checks and unused ones included (`used` says so)."""

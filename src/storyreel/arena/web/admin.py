@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -31,10 +32,11 @@ class Admin:
 
     def __init__(
         self, store: Store, study: Study, pages: Pages, sealer: Sealer, limiter: Limiter, settings: Settings,
-        playback: Playback,
+        playback: Playback, arrivals: Callable[[], int],
     ) -> None:  # fmt: skip
         self._store, self._study, self._pages = store, study, pages
         self._sealer, self._limiter, self._settings, self._playback = sealer, limiter, settings, playback
+        self._arrivals = arrivals
         self.routes = [
             Route(PATH, self._overview, methods=["GET"]),
             Route(PATH, self._enter, methods=["POST"]),
@@ -47,9 +49,10 @@ class Admin:
             return self._pages.page("enter.html", wrong=False)
         votes = await run_in_threadpool(self._store.votes)
         alarms = await run_in_threadpool(self._store.alarms)
+        raters = await run_in_threadpool(self._store.rater_counts)
         return self._pages.page(
             "admin.html", study=self._study, counts=counts(votes, self._study), alarms=alarms,
-            playback=self._playback.figures(),
+            playback=self._playback.figures(), raters=raters, opened=self._arrivals(),
         )  # fmt: skip
 
     async def _enter(self, request: Request) -> Response:
@@ -82,18 +85,35 @@ class Admin:
         return self._sealer.is_admin(request.cookies.get(self._settings.cookie(COOKIE)))
 
 
-def counts(votes: Sequence[Vote], study: Study) -> dict[str, int | dict[str, int]]:
-    """What the page counts: raters, votes by axis and by method, checks."""
+@dataclass(frozen=True)
+class VoteCounts:
+    """`methods`: votes in which each took part; `cells`: by two methods, then by axis in the study's order.
+
+    Checks (hidden pairs, repeats) are only in `checks`, and votes that are not used in all but `used`.
+    """
+
+    votes: int
+    used: int
+    checks: int
+    axes: dict[str, int]
+    methods: dict[str, int]
+    cells: dict[tuple[str, str], list[int]]
+
+
+def counts(votes: Sequence[Vote], study: Study) -> VoteCounts:
     own = [vote for vote in votes if vote.kind == "pair"]
     methods = Counter(name for vote in own for name in (vote.model_a, vote.model_b))
     axes = Counter(vote.axis for vote in own)
-    return {
-        "raters": len({vote.judge for vote in votes}),
-        "votes": len(own),
-        "checks": len(votes) - len(own),
-        "axes": {axis: axes[axis] for axis in study.axis_names},
-        "methods": {method: methods[method] for method in study.methods},
-    }
+    cells = Counter((frozenset((vote.model_a, vote.model_b)), vote.axis) for vote in own)
+    pairs = [(study.methods[first], study.methods[second]) for first, second in study.method_pairs]
+    return VoteCounts(
+        votes=len(own),
+        used=sum(vote.used for vote in own),
+        checks=len(votes) - len(own),
+        axes={axis: axes[axis] for axis in study.axis_names},
+        methods={method: methods[method] for method in study.methods},
+        cells={pair: [cells[frozenset(pair), axis] for axis in study.axis_names] for pair in pairs},
+    )
 
 
 def _file(text: str, name: str, kind: str) -> Response:

@@ -53,7 +53,7 @@ def make_app(
     clock = clock or (lambda: store.clock.now())
     sealer, limiter, pages = Sealer(settings.key, clock), Limiter(clock), Pages(settings)
     steps = Steps(store, Hall(study, clips, storyboards or {}, sealer), pages, sealer, limiter, settings)
-    admin = Admin(store, study, pages, sealer, limiter, settings, steps.playback)
+    admin = Admin(store, study, pages, sealer, limiter, settings, steps.playback, lambda: steps.arrivals)
     refusals = Refusals(pages)
 
     @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ import hmac
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,20 @@ class Secrets:
 
     def derived(self, purpose: str) -> bytes:
         return hmac.new(self.key, purpose.encode(), hashlib.sha256).digest()
+
+
+def check_writable(folder: Path) -> None:
+    """Makes the folder if there is none. DataError: no file can be made in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise DataError(
+            f"{folder} cannot be written ({why}), and a study keeps clips and votes there. Make it writable, or give "
+            "another folder as --work."
+        ) from error
 
 
 def read_secrets(folder: Path, environment: Mapping[str, str] = os.environ) -> Secrets:

@@ -16,7 +16,7 @@ class Pages:
             loader=PackageLoader("storyreel.arena.web"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
-        self._templates.globals["site"] = settings.title
+        self._templates.globals["texts"] = settings.texts
 
     def page(self, template: str, status: int = 200, **values: object) -> Response:
         return HTMLResponse(self._templates.get_template(template).render(**values), status)

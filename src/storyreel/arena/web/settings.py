@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from storyreel.arena.prolific import TokenCheck
 from storyreel.arena.store.records import Outcome
+from storyreel.arena.web.texts import Texts
 from storyreel.errors import ConfigError, refusal
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
@@ -29,7 +30,7 @@ class Settings:
     behind_proxy: bool = False
     codes: Mapping[Outcome, str] | None = field(default=None, repr=False)
     token_check: TokenCheck | None = None
-    title: str = "Which video is better?"
+    texts: Texts = field(default_factory=Texts)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.public_url)

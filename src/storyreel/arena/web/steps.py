@@ -43,6 +43,7 @@ class Steps:
         self._store, self._hall, self._pages = store, hall, pages
         self._sealer, self._limiter, self._settings = sealer, limiter, settings
         self.playback, self._turns = Playback(), Turns()
+        self.arrivals = 0
         self.routes = [
             Route("/i/{invitation}", self._arrive, methods=["GET"]),
             Route(HOME, self._home, methods=["GET"]),
@@ -60,11 +61,12 @@ class Steps:
         if not secrets.compare_digest(given.encode(), self._settings.invitation.encode()):
             raise HTTPException(404)
         self._slow_down(f"arrival {request.state.address}", Limiter.ARRIVAL)
-        settings = self._settings
+        settings, known = self._settings, self._session(request)
         session = await run_in_threadpool(
-            arrive, request.query_params, self._sealer, self._session(request),
+            arrive, request.query_params, self._sealer, known,
             prolific=settings.codes is not None, check=settings.token_check,
         )  # fmt: skip
+        self.arrivals += session is not known
         response = RedirectResponse(HOME, 303)
         response.headers["Referrer-Policy"] = "no-referrer"
         self._keep(response, session)

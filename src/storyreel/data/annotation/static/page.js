@@ -92,5 +92,9 @@ function takeIn(file) {
   });
 }
 
+if (find("clip") && matchMedia("(prefers-reduced-motion: reduce)").matches) {
+  find("clip").autoplay = false;
+  find("clip").pause();
+}
 if (find("text")) desk(find("text"));
 if (find("file")) takeIn(find("file"));
