@@ -14,6 +14,8 @@ from storyreel.arena.store.schema import SERVED, VOTES
 from storyreel.arena.votes import Vote
 
 _RENAMED = {"judge": "rater", "model_a": "left_method", "model_b": "right_method"}
+_LAST = select(VOTES.c.number, VOTES.c.hash).order_by(VOTES.c.number.desc()).limit(1)
+_NEW_VOTES = insert(VOTES)
 _FIELDS = tuple((name, _RENAMED.get(name, name)) for name in Vote.model_fields if name != "used")
 
 
@@ -53,7 +55,7 @@ def vote_of(row: Row[Any], *, used: bool = True) -> Vote:
 
 def add_votes(connection: Connection, votes: Iterable[Vote]) -> tuple[int, str]:
     """Appends votes to the chain, in the order given; number and hash of the last."""
-    last = connection.execute(select(VOTES.c.number, VOTES.c.hash).order_by(VOTES.c.number.desc()).limit(1)).first()
+    last = connection.execute(_LAST).first()
     number, head = (last.number, last.hash) if last else (0, START)
     rows: list[dict[str, Any]] = []
     for vote in votes:
@@ -62,7 +64,7 @@ def add_votes(connection: Connection, votes: Iterable[Vote]) -> tuple[int, str]:
         head = row["hash"] = row_hash(row)
         rows.append(row)
     if rows:
-        connection.execute(insert(VOTES), rows)
+        connection.execute(_NEW_VOTES, rows if len(rows) > 1 else rows[0])
     return number, head
 
 
