@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from storyreel.errors import DataError
 
@@ -20,7 +20,7 @@ HEADER_SECONDS = 10.0
 BACKLOG = 2048
 
 
-class ImpatientProtocol(H11Protocol):
+class ImpatientProtocol(AutoHTTPProtocol):
     """uvicorn's own, but for connections that dribble, or send nothing: uvicorn would wait for them for ever."""
 
     header_seconds = HEADER_SECONDS
