@@ -174,11 +174,8 @@ class Store:
             raters.check_may_rate(raters.rater_row(connection, rater))
             self._follow(connection)
             row, now = viewings.open_row(connection, rater), self.clock.now()
-            if row is None:
-                self._serve_next(connection, rater, now)
-                row = viewings.open_row(connection, rater)
             raters.set_rater(connection, rater, active_tstamp=now)
-            return viewings.open_pair(row, self._seconds) if row else None
+            return viewings.open_pair(row, self._seconds) if row else self._serve_next(connection, rater, now)
 
     def play(
         self, pair_id: str, rater: str, left_seconds: float = 0.0, right_seconds: float = 0.0, *, stalls: int = 0
@@ -283,7 +280,7 @@ class Store:
     def _next(self, rater: str) -> Served | None:
         return choose(self._study, self._follower.tally, rater, self._seed, weights=self._follower.weights)
 
-    def _serve_next(self, connection: Connection, rater: str, now: float) -> None:
+    def _serve_next(self, connection: Connection, rater: str, now: float) -> OpenPair | None:
         """Opens a pair that stalled some pairs ago, or a new one, or one that stalled just now; or none."""
         served = self._follower.tally.rater(rater).viewings
         stalled = viewings.stalled_row(connection, rater, served - 1)
@@ -291,11 +288,9 @@ class Store:
         if chosen:
             if connection.execute(_TAKEN, {"pair": chosen.pair_id}).first():
                 chosen = replace(chosen, pair_id=rater_hash(self._key, f"{chosen.pair_id} again"))
-            viewings.serve_new(connection, chosen, self._follower.served + 1, now)
-            return
+            return viewings.serve_new(connection, chosen, self._follower.served + 1, now, self._seconds)
         stalled = stalled or viewings.stalled_row(connection, rater)
-        if stalled:
-            viewings.serve_again(connection, stalled)
+        return viewings.serve_again(connection, stalled, self._seconds) if stalled else None
 
     def _release(self, connection: Connection, rater: str) -> int:
         waiting = select(SERVED).where(SERVED.c.rater == rater, SERVED.c.state.in_(("open", "stalled")))

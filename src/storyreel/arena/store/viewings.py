@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from sqlalchemy import Connection, Row, bindparam, insert, literal_column, select, update
@@ -72,14 +73,17 @@ def stalled_row(connection: Connection, rater: str, most_set_aside_at: int = MOS
     return connection.execute(_STALLED, {"rater": rater, "most": most_set_aside_at}).first()
 
 
-def serve_new(connection: Connection, served: Served, number: int, now: float) -> None:
+def serve_new(connection: Connection, served: Served, number: int, now: float, seconds: ClipSeconds) -> OpenPair:
     """Opens the pair as row `number`."""
     connection.execute(_NEW_PAIR, {"number": number, "served_tstamp": now, **served_row(served), **_BLANK})
+    lengths = (seconds[method, served.story] for method in (served.left, served.right))
+    return OpenPair(served, now, 1, WATCHED_SHARE * max(lengths), False)
 
 
-def serve_again(connection: Connection, row: Row[Any]) -> None:
+def serve_again(connection: Connection, row: Row[Any], seconds: ClipSeconds) -> OpenPair:
     blank = {"started_tstamp": None, "left_seconds": 0.0, "right_seconds": 0.0}
     set_pair(connection, row.pair_id, state="open", attempt=row.attempt + 1, **blank)
+    return replace(open_pair(row, seconds), attempt=row.attempt + 1, started=False)
 
 
 def set_aside(connection: Connection, row: Row[Any], viewings: int) -> None:

@@ -43,15 +43,16 @@ class Steps:
         self._store, self._hall, self._pages = store, hall, pages
         self._sealer, self._limiter, self._settings = sealer, limiter, settings
         self.playback, self._turns = Playback(), Turns(store)
+        # They are tried in this order, so what is asked most often comes first.
         self.routes = [
-            Route("/i/{invitation}", self._arrive, methods=["GET"]),
-            Route(HOME, self._home, methods=["GET"]),
+            Route("/play", self._play, methods=["POST"]),
             Route("/clip/{name}.mp4", self._clip, methods=["GET"]),
+            Route("/vote", self._vote, methods=["POST"]),
+            Route(HOME, self._home, methods=["GET"]),
+            Route("/i/{invitation}", self._arrive, methods=["GET"]),
             Route("/consent", self._consent, methods=["POST"]),
             Route("/check", self._check, methods=["POST"]),
             Route("/next", self._next, methods=["POST"]),
-            Route("/vote", self._vote, methods=["POST"]),
-            Route("/play", self._play, methods=["POST"]),
             Route("/stall", self._stall, methods=["POST"]),
         ]
 
