@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from storyreel.arena.pairing import Served, choose
 from storyreel.arena.store import checks, raters, viewings
@@ -173,9 +174,11 @@ class Store:
         with self._database.writing(durable=False) as connection:
             raters.check_may_rate(raters.rater_row(connection, rater))
             self._follow(connection)
-            row, now = viewings.open_row(connection, rater), self.clock.now()
+            waiting, now = viewings.waiting_rows(connection, rater), self.clock.now()
             raters.set_rater(connection, rater, active_tstamp=now)
-            return viewings.open_pair(row, self._seconds) if row else self._serve_next(connection, rater, now)
+            if waiting and waiting[0].state == "open":
+                return viewings.open_pair(waiting[0], self._seconds)
+            return self._serve_next(connection, rater, waiting, now)
 
     def play(
         self, pair_id: str, rater: str, left_seconds: float = 0.0, right_seconds: float = 0.0, *, stalls: int = 0
@@ -273,24 +276,24 @@ class Store:
     def _state(self, connection: Connection, rater: str) -> RaterState:
         row = raters.rater_row(connection, rater)
         self._follow(connection)
-        waiting = viewings.open_row(connection, rater) or viewings.stalled_row(connection, rater)
-        finished = waiting is None and self._next(rater) is None
+        finished = not viewings.waiting_rows(connection, rater) and self._next(rater) is None
         return raters.state_of(connection, row, self._study, finished=finished)
 
     def _next(self, rater: str) -> Served | None:
         return choose(self._study, self._follower.tally, rater, self._seed, weights=self._follower.weights)
 
-    def _serve_next(self, connection: Connection, rater: str, now: float) -> OpenPair | None:
+    def _serve_next(
+        self, connection: Connection, rater: str, stalled: Sequence[Row[Any]], now: float
+    ) -> OpenPair | None:
         """Opens a pair that stalled some pairs ago, or a new one, or one that stalled just now; or none."""
         served = self._follower.tally.rater(rater).viewings
-        stalled = viewings.stalled_row(connection, rater, served - 1)
-        chosen = None if stalled else self._next(rater)
+        overdue = bool(stalled) and stalled[0].set_aside_at < served
+        chosen = None if overdue else self._next(rater)
         if chosen:
             if connection.execute(_TAKEN, {"pair": chosen.pair_id}).first():
                 chosen = replace(chosen, pair_id=rater_hash(self._key, f"{chosen.pair_id} again"))
             return viewings.serve_new(connection, chosen, self._follower.served + 1, now, self._seconds)
-        stalled = stalled or viewings.stalled_row(connection, rater)
-        return viewings.serve_again(connection, stalled, self._seconds) if stalled else None
+        return viewings.serve_again(connection, stalled[0], self._seconds) if stalled else None
 
     def _release(self, connection: Connection, rater: str) -> int:
         waiting = select(SERVED).where(SERVED.c.rater == rater, SERVED.c.state.in_(("open", "stalled")))

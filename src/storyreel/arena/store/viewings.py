@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
-from sqlalchemy import Connection, Row, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from storyreel.arena.pairing import Served
 from storyreel.arena.store.records import (
@@ -26,20 +26,14 @@ from storyreel.arena.votes import Vote, Winner
 from storyreel.errors import ConfigError, refusal
 
 NO_SUCH_PAIR = "This pair takes no answer. Go back to the study for the next one."
-MOST_PAIRS = 2**31 - 1
-"""More than any rater is served."""
 ClipSeconds = Mapping[tuple[str, str], float]
 
 # Made once: to put a statement together takes longer than to carry it out.
 _PAIR = select(SERVED).where(SERVED.c.pair_id == bindparam("pair"), SERVED.c.rater == bindparam("rater"))
-# With the state spelt out SQLite can use the index on open pairs.
-_OPEN = select(SERVED).where(SERVED.c.rater == bindparam("rater"), SERVED.c.state == literal_column("'open'"))
-_STALLED = (
+_WAITING = (
     select(SERVED)
-    .where(SERVED.c.rater == bindparam("rater"), SERVED.c.state == "stalled")
-    .where(SERVED.c.set_aside_at <= bindparam("most"))
-    .order_by(SERVED.c.set_aside_at, SERVED.c.number)
-    .limit(1)
+    .where(SERVED.c.rater == bindparam("rater"), SERVED.c.state.in_(("open", "stalled")))
+    .order_by(SERVED.c.state, SERVED.c.set_aside_at, SERVED.c.number)
 )
 _SET_PAIR = update(SERVED).where(SERVED.c.pair_id == bindparam("pair"))
 _NEW_PAIR = insert(SERVED)
@@ -64,13 +58,9 @@ def open_pair(row: Row[Any], seconds: ClipSeconds) -> OpenPair:
     return OpenPair(served_of(row), row.served_tstamp, row.attempt, needed, row.started_tstamp is not None)
 
 
-def open_row(connection: Connection, rater: str) -> Row[Any] | None:
-    return connection.execute(_OPEN, {"rater": rater}).first()
-
-
-def stalled_row(connection: Connection, rater: str, most_set_aside_at: int = MOST_PAIRS) -> Row[Any] | None:
-    """The rater's stalled pair that was set aside first, at `most_set_aside_at` pairs or before."""
-    return connection.execute(_STALLED, {"rater": rater, "most": most_set_aside_at}).first()
+def waiting_rows(connection: Connection, rater: str) -> list[Row[Any]]:
+    """The rater's open pair, if there is one, and then those that stalled, by when they were set aside."""
+    return list(connection.execute(_WAITING, {"rater": rater}))
 
 
 def serve_new(connection: Connection, served: Served, number: int, now: float, seconds: ClipSeconds) -> OpenPair:
