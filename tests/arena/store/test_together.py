@@ -119,11 +119,16 @@ def test_a_failed_commit_keeps_nothing_and_counts_nothing(
         raise sqlite3.OperationalError("disk I/O error")
 
     event.listen(store._database.engine, "commit", full)
-    served = []
-    with pytest.raises(sqlite3.OperationalError), store.together():
-        for pair in watched:
-            vote(store, pair)
-            served.append(store.serve(pair.served.rater))
+    served: list[OpenPair] = []
+
+    def all_of_them() -> None:
+        with store.together():
+            for pair in watched:
+                vote(store, pair)
+                served.append(store.serve(pair.served.rater))
+
+    with pytest.raises(sqlite3.OperationalError):
+        all_of_them()
     event.remove(store._database.engine, "commit", full)
     assert store.votes() == []
     again = []

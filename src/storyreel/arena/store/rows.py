@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select
@@ -20,17 +22,22 @@ _FIELDS = tuple((name, _RENAMED.get(name, name)) for name in Vote.model_fields i
 
 
 def served_of(row: Row[Any]) -> Served:
-    """The pair of a row of `served`."""
+    """The pair of a row of `served`. Names that come again and again are kept once: a tally holds every pair."""
     return Served(
         row.pair_id,
-        row.rater,
-        tuple(json.loads(row.axes)),
-        row.story,
-        row.left_method,
-        row.right_method,
+        intern(row.rater),
+        _axes_of(row.axes),
+        intern(row.story),
+        intern(row.left_method),
+        intern(row.right_method),
         row.kind,
         row.propensity,
     )
+
+
+@lru_cache(256)
+def _axes_of(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def served_row(served: Served) -> dict[str, Any]:

@@ -5,43 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
 HEADER_SECONDS = 10.0
 """A connection that has not sent a whole request by then is closed."""
 SEND_SECONDS = 30.0
 """A client that does not take what waits for it by then is let go."""
-MOST_HEAD_BYTES = 64 * 1024
-"""What may come of a request that is not its body."""
-
-try:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-except ModuleNotFoundError:
-    from uvicorn.protocols.http.h11_impl import H11Protocol as BoundedProtocol
-else:
-
-    class BoundedProtocol(HttpToolsProtocol):
-        """httptools reads requests faster than h11, but would take heads of any size; h11 has this bound itself."""
-
-        _head_bytes = 0
-
-        def on_message_begin(self) -> None:
-            self._head_bytes = 0
-            super().on_message_begin()
-
-        def on_body(self, body: bytes) -> None:
-            self._head_bytes -= len(body)
-            super().on_body(body)
-
-        def data_received(self, data: bytes) -> None:
-            self._head_bytes += len(data)
-            super().data_received(data)
-            if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-                if self.cycle is None or self.cycle.response_complete:
-                    self.send_400_response("Too much before the body.")
-                else:
-                    self.transport.close()
 
 
-class ImpatientProtocol(BoundedProtocol):
+class ImpatientProtocol(H11Protocol):
     """uvicorn's own, but for connections that dribble, send nothing, or do not read: it would wait for ever."""
 
     header_seconds, send_seconds = HEADER_SECONDS, SEND_SECONDS
