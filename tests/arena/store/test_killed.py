@@ -16,11 +16,14 @@ from .conftest import store_on, study_of
 
 RATERS = 50
 SECONDS_TO_COME_BACK = 2.0
+BEFORE = """
+import asyncio
+from storyreel.arena.web.turns import Turns
+"""
 OPENED = """
-import asyncio, sys, threading
+import sys, threading
 from storyreel.arena.store.store import Store
 from storyreel.arena.study import Axis, Study
-from storyreel.arena.web.turns import Turns
 
 database, raters, threads = sys.argv[1], int(sys.argv[2]), 4
 study = Study(
@@ -82,7 +85,8 @@ def kill_often(database: Path, way: str, kills: int, seed: int, raters: int = RA
     study = study_of(stories=tuple(map(str, range(40))), votes_per_axis=120)
     acknowledged: dict[str, str] = {}
     slowest = 0.0
-    command = [sys.executable, "-c", OPENED + way, str(database), str(raters)]
+    script = BEFORE * (way == TOGETHER) + OPENED + way
+    command = [sys.executable, "-c", script, str(database), str(raters)]
     for _ in range(kills):
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
