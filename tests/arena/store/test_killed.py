@@ -25,7 +25,7 @@ import sys, threading
 from storyreel.arena.store.store import Store
 from storyreel.arena.study import Axis, Study
 
-database, raters, threads = sys.argv[1], int(sys.argv[2]), 4
+database, raters, at_once = sys.argv[1], *map(int, sys.argv[2:])
 study = Study(
     ("ttt", "mamba", "window"), tuple(map(str, range(40))), (Axis("looks", "Which looks better?"),), votes_per_axis=120
 )
@@ -58,25 +58,30 @@ def rate(own):
             with telling:
                 print(receipt.number, pair.pair_id, receipt.hash, flush=True)
 
-for at in range(threads):
-    threading.Thread(target=rate, args=(range(at, raters, threads),), daemon=True).start()
+for at in range(at_once):
+    threading.Thread(target=rate, args=(range(at, raters, at_once),), daemon=True).start()
 threading.Event().wait()
 """
 TOGETHER = """
-async def rate(turns, number):
-    rater = await turns(enter, number)
-    while pair := await turns.lightly(store.serve, rater):
-        await turns.lightly(store.play, pair.pair_id, rater)
-        receipt = await turns(vote, pair.pair_id, rater)
-        print(receipt.number, pair.pair_id, receipt.hash, flush=True)
+async def rate(turns, own):
+    names = {}
+    while True:
+        for number in own:
+            rater = names[number] = names.get(number) or await turns(enter, number)
+            pair = await turns.lightly(store.serve, rater)
+            if pair is None:
+                continue
+            await turns.lightly(store.play, pair.pair_id, rater)
+            receipt = await turns(vote, pair.pair_id, rater)
+            print(receipt.number, pair.pair_id, receipt.hash, flush=True)
 
 async def rate_all():
     turns = Turns(store)
-    await asyncio.gather(*(rate(turns, number) for number in range(raters)))
-    await asyncio.Event().wait()
+    await asyncio.gather(*(rate(turns, range(at, raters, at_once)) for at in range(at_once)))
 
 asyncio.run(rate_all())
 """
+AT_ONCE = {ALONE: 4, TOGETHER: 16}
 
 
 def kill_often(database: Path, way: str, kills: int, seed: int, raters: int = RATERS) -> None:
@@ -86,7 +91,7 @@ def kill_often(database: Path, way: str, kills: int, seed: int, raters: int = RA
     acknowledged: dict[str, str] = {}
     slowest = 0.0
     script = BEFORE * (way == TOGETHER) + OPENED + way
-    command = [sys.executable, "-c", script, str(database), str(raters)]
+    command = [sys.executable, "-c", script, str(database), str(raters), str(AT_ONCE[way])]
     for _ in range(kills):
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
@@ -115,8 +120,7 @@ def kill_often(database: Path, way: str, kills: int, seed: int, raters: int = RA
     print(
         f"{kills} kills, {len(acknowledged)} votes acknowledged, {verdict.votes} kept, slowest return {slowest:.2f} s"
     )
-    under_way = raters if way == TOGETHER else 4
-    assert len(acknowledged) <= verdict.votes <= len(acknowledged) + kills * under_way
+    assert len(acknowledged) <= verdict.votes <= len(acknowledged) + kills * AT_ONCE[way]
 
 
 @pytest.mark.parametrize("way", [ALONE, TOGETHER], ids=["alone", "together"])
