@@ -131,6 +131,12 @@ def cpu_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def busy_seconds() -> float:
+    """Processor time that all of this machine's processes have used so far."""
+    user, nice, system = map(int, Path("/proc/stat").read_text().split(maxsplit=4)[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
 def quantiles(values: list[float]) -> dict[str, float]:
     p50, p95, p99 = np.percentile(values, [50, 95, 99])
     return {"requests": len(values), "p50_ms": round(p50, 1), "p95_ms": round(p95, 1), "p99_ms": round(p99, 1)}
@@ -144,6 +150,7 @@ async def load(port: int, invitation: str, process: int, options: argparse.Names
     arrived = len(times)
     print(f"{len(sessions)} sessions are in", file=sys.stderr)
     memory, cpu_before, own_before = [resident_mib(process)], cpu_seconds(process), time.process_time()
+    busy_before = busy_seconds()
     started = time.monotonic()
     cadence = options.sessions / options.votes_a_second
     lateness: list[float] = []
@@ -166,6 +173,8 @@ async def load(port: int, invitation: str, process: int, options: argparse.Names
     watcher.cancel()
     took = time.monotonic() - started
     memory.append(resident_mib(process))
+    server_used, own_used = cpu_seconds(process) - cpu_before, time.process_time() - own_before
+    others_used = busy_seconds() - busy_before - server_used - own_used
     own = times[arrived:]
     by_kind = defaultdict(list)
     for what, milliseconds, _ in own:
@@ -183,8 +192,9 @@ async def load(port: int, invitation: str, process: int, options: argparse.Names
         "all": quantiles([milliseconds for _, milliseconds, _ in own]),
         "by_request": {what: quantiles(values) for what, values in sorted(by_kind.items())},
         "client_late_p95_ms": round(1000 * float(np.percentile(lateness, 95)), 1),
-        "server_cpu_ms_a_vote": round(1000 * (cpu_seconds(process) - cpu_before) / len(cast), 1),
-        "client_cpu_ms_a_vote": round(1000 * (time.process_time() - own_before) / len(cast), 1),
+        "server_cpu_ms_a_vote": round(1000 * server_used / len(cast), 1),
+        "client_cpu_ms_a_vote": round(1000 * own_used / len(cast), 1),
+        "others_used_cores": round(others_used / took, 2),
         "memory_mib": [round(value) for value in memory],
         "cores": os.cpu_count(),
         "load_average_at_start": [round(value, 1) for value in options.load_before],

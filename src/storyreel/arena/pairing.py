@@ -23,7 +23,7 @@ from storyreel.arena.study import Study
 Kind = Literal["pair", "repeat", "gold"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Served:
     """A pair shown to a rater. `propensity` is the chance that these two methods had on this axis, given the past."""
 

@@ -78,7 +78,7 @@ def run_serve(options: ArenaServe) -> int:
     """Prepares the clips with progress on standard error, prints the links, and serves until Ctrl-C."""
     from storyreel.arena.clips.library import prepare
     from storyreel.arena.web.hosting import check_writable, hosted, read_secrets, read_storyboards, study_with_gold
-    from storyreel.arena.web.server import allow_many_connections, open_port
+    from storyreel.arena.web.server import allow_many_connections, open_port, settle_memory
     from storyreel.cli.progress import Counter, open_progress
 
     study, videos = study_with_gold(options.videos, options.gold, _changes(options))
@@ -98,6 +98,7 @@ def run_serve(options: ArenaServe) -> int:
             storyboards=storyboards,
         ) as (server, store):  # fmt: skip
             _print_links(options, own.getsockname()[1], secrets)
+            settle_memory()
             with contextlib.suppress(KeyboardInterrupt):
                 server.run(sockets=[own])
             votes = len(store.votes())

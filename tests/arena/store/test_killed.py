@@ -16,12 +16,16 @@ from .conftest import store_on, study_of
 
 RATERS = 50
 SECONDS_TO_COME_BACK = 2.0
-SERVER = """
+BEFORE = """
+import asyncio
+from storyreel.arena.web.turns import Turns
+"""
+OPENED = """
 import sys, threading
 from storyreel.arena.store.store import Store
 from storyreel.arena.study import Axis, Study
 
-database, raters, threads = sys.argv[1], int(sys.argv[2]), 4
+database, raters, at_once = sys.argv[1], *map(int, sys.argv[2:])
 study = Study(
     ("ttt", "mamba", "window"), tuple(map(str, range(40))), (Axis("looks", "Which looks better?"),), votes_per_axis=120
 )
@@ -29,12 +33,17 @@ seconds = {(method, story): 1e-9 for method in study.methods for story in study.
 key = b"a key for tests, not a secret"
 store = Store.open(database, study, clips_hash="clips", clip_seconds=seconds, seed=3, key=key)
 print("up", flush=True)
-telling = threading.Lock()
 
 def enter(number):
     rater = store.admit(f"token {number}").rater
     store.consent(rater, True)
     return store.comprehension(rater, True).rater
+
+def vote(pair, rater):
+    return store.vote(pair, rater, {"looks": "model_b"}, left_seconds=1, right_seconds=1)
+"""
+ALONE = """
+telling = threading.Lock()
 
 def rate(own):
     names = {}
@@ -45,23 +54,44 @@ def rate(own):
             if pair is None:
                 continue
             store.play(pair.pair_id, rater)
-            receipt = store.vote(pair.pair_id, rater, {"looks": "model_b"}, left_seconds=1, right_seconds=1)
+            receipt = vote(pair.pair_id, rater)
             with telling:
                 print(receipt.number, pair.pair_id, receipt.hash, flush=True)
 
-for at in range(threads):
-    threading.Thread(target=rate, args=(range(at, raters, threads),), daemon=True).start()
+for at in range(at_once):
+    threading.Thread(target=rate, args=(range(at, raters, at_once),), daemon=True).start()
 threading.Event().wait()
 """
+TOGETHER = """
+async def rate(turns, own):
+    names = {}
+    while True:
+        for number in own:
+            rater = names[number] = names.get(number) or await turns(enter, number)
+            pair = await turns.lightly(store.serve, rater)
+            if pair is None:
+                continue
+            await turns.lightly(store.play, pair.pair_id, rater)
+            receipt = await turns(vote, pair.pair_id, rater)
+            print(receipt.number, pair.pair_id, receipt.hash, flush=True)
+
+async def rate_all():
+    turns = Turns(store)
+    await asyncio.gather(*(rate(turns, range(at, raters, at_once)) for at in range(at_once)))
+
+asyncio.run(rate_all())
+"""
+AT_ONCE = {ALONE: 4, TOGETHER: 16}
 
 
-def kill_often(database: Path, kills: int, seed: int) -> None:
+def kill_often(database: Path, way: str, kills: int, seed: int, raters: int = RATERS) -> None:
     """Starts the server `kills` times and kills it at a random moment; checks after each what the database holds."""
     random_moment = random.Random(seed)
     study = study_of(stories=tuple(map(str, range(40))), votes_per_axis=120)
     acknowledged: dict[str, str] = {}
     slowest = 0.0
-    command = [sys.executable, "-c", SERVER, str(database), str(RATERS)]
+    script = BEFORE * (way == TOGETHER) + OPENED + way
+    command = [sys.executable, "-c", script, str(database), str(raters), str(AT_ONCE[way])]
     for _ in range(kills):
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
@@ -90,13 +120,15 @@ def kill_often(database: Path, kills: int, seed: int) -> None:
     print(
         f"{kills} kills, {len(acknowledged)} votes acknowledged, {verdict.votes} kept, slowest return {slowest:.2f} s"
     )
-    assert len(acknowledged) <= verdict.votes <= len(acknowledged) + kills * 4
+    assert len(acknowledged) <= verdict.votes <= len(acknowledged) + kills * AT_ONCE[way]
 
 
-def test_ten_kills(folder: Path) -> None:
-    kill_often(folder / "study.db", 10, seed=1)
+@pytest.mark.parametrize("way", [ALONE, TOGETHER], ids=["alone", "together"])
+def test_ten_kills(folder: Path, way: str) -> None:
+    kill_often(folder / "study.db", way, 10, seed=1)
 
 
 @pytest.mark.slow
-def test_two_hundred_kills(tmp_path: Path) -> None:
-    kill_often(tmp_path / "study.db", 200, seed=2)
+@pytest.mark.parametrize(("way", "raters"), [(ALONE, RATERS), (TOGETHER, 8 * RATERS)], ids=["alone", "together"])
+def test_two_hundred_kills(tmp_path: Path, way: str, raters: int) -> None:
+    kill_often(tmp_path / "study.db", way, 200, seed=2, raters=raters)

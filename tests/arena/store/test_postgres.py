@@ -173,6 +173,28 @@ def test_two_servers_and_many_threads(make_store: Callable[..., Store], clock: H
     assert len(stores[1].votes()) == 1
 
 
+def test_an_error_among_calls_that_share_a_transaction_is_alone(
+    make_store: Callable[..., Store], clock: HandClock, database: str
+) -> None:
+    store = make_store(database=database)
+    pairs = [store.serve(enter(store, name)) for name in ("ann", "ben", "cat")]
+    for pair in pairs:
+        watch(store, clock, pair)
+
+    def vote(at: int) -> int:
+        return store.vote(pairs[at].pair_id, pairs[at].served.rater, {"looks": "model_a"}).number
+
+    with store.together():
+        assert vote(0) == 1
+        with pytest.raises(StoreUnavailable, match="does not exist"):
+            run(store, "SELECT nothing_of_this_name FROM votes")
+        with pytest.raises(VoteRefused):
+            store.vote(pairs[1].pair_id, pairs[1].served.rater, {"looks": "tie"})
+        assert [vote(1), vote(2)] == [2, 3]
+        assert store.serve(pairs[0].served.rater).pair_id != pairs[0].pair_id
+    assert [one.pair_id for one in store.votes()] == [pair.pair_id for pair in pairs]
+
+
 def test_what_is_refused(make_store: Callable[..., Store], database: str, server: str) -> None:
     store = make_store(database=database)
     with pytest.raises(DataError, match="another study"):

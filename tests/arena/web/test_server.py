@@ -12,7 +12,8 @@ import time
 import pytest
 
 from storyreel.arena.web.hosting import read_secrets, read_storyboards, study_with_gold
-from storyreel.arena.web.server import HOST, ImpatientProtocol
+from storyreel.arena.web.protocol import ImpatientProtocol
+from storyreel.arena.web.server import HOST
 from storyreel.cli.main import main
 from storyreel.errors import DataError
 
@@ -39,6 +40,38 @@ def test_17_slow_clients_are_let_go_and_others_served(site, serving, monkeypatch
             assert slow.recv(100) == b"", "the server hangs up"
             slow.close()
         assert time.monotonic() - begun < 8
+
+
+def test_17_a_head_without_end_is_cut_off(site, serving):
+    with serving(site) as port, socket.create_connection((HOST, port)) as endless:
+        endless.settimeout(10)
+        sent = 0
+        endless.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            while sent < 100 << 20:
+                sent += endless.send(b"X-More: " + b"x" * 8000 + b"\r\n")
+        assert sent < 8 << 20
+        assert ask(port)[0] == 200
+
+
+def test_17_one_who_does_not_read_is_let_go(site, serving, monkeypatch):
+    monkeypatch.setattr(ImpatientProtocol, "send_seconds", 0.5)
+    rater = site.rater()
+    cookie, path = rater.client.cookies["storyreel"], rater.clip_paths()[0]
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: storyreel={cookie}\r\n\r\n".encode()
+    with serving(site) as port, socket.create_connection((HOST, port)) as idle:
+        idle.settimeout(10)
+        with pytest.raises((ConnectionError, TimeoutError)):  # noqa: PT012
+            for _ in range(100_000):
+                idle.sendall(request)
+            pytest.fail("everything was taken from one who reads nothing")
+        time.sleep(1)
+        with pytest.raises(ConnectionError):  # noqa: PT012
+            while idle.recv(1 << 20):
+                pass
+            raise ConnectionResetError
+        site.time.now += 60
+        assert ask(port)[0] == 200
 
 
 def test_17_a_body_that_does_not_come_is_not_waited_for(site, serving, monkeypatch):

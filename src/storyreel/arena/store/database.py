@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ WRITER_LOCK = 0x73746F7279
 _POOL = {"pool_size": 8, "max_overflow": 56}
 
 
+@dataclass
+class _Shared:
+    """A transaction in which several blocks take part. `parts`: how many are in it; `broken`: why it cannot be kept."""
+
+    connection: Connection
+    durable: bool
+    parts: int = 0
+    broken: StoreUnavailable | None = None
+
+
 class Database:
     """Transactions on one database; the tables are made, or brought up to date, when it is opened.
 
@@ -34,7 +45,8 @@ class Database:
         self.name = self._url.render_as_string(hide_password=True).removeprefix("sqlite:///")
         if self._url.get_backend_name() == SQLITE:
             _check_file(Path(self._url.database or ""), create)
-        self._writer = threading.RLock()
+        self.writer = threading.RLock()
+        self._shared: _Shared | None = None
         self.engine = _engine(self._url)
         try:
             with self.writing() as connection:
@@ -51,10 +63,36 @@ class Database:
         """A transaction that no other writer runs beside; what it changed is on the disk when the block is left.
 
         If not `durable`, that outlives the process at once, and a loss of power after the next durable one: one wait
-        for the disk a vote instead of four.
+        for the disk a vote instead of four. Within `together` it is a part of that transaction: an error undoes this
+        part alone, and what it changed is on the disk when `together` is left.
         """
-        with self._writer, self._transaction({"writing": True, "durable": durable}) as connection:
-            yield connection
+        with self.writer:
+            if self._shared is not None:
+                with self._part(self._shared, durable) as connection:
+                    yield connection
+                return
+            with self._transaction({"writing": True, "durable": durable}) as connection:
+                yield connection
+
+    @contextmanager
+    def together(self, *, durable: bool) -> Iterator[None]:
+        """All `writing` of this thread in the block is one transaction, with one wait for the disk at its end.
+
+        StoreUnavailable: nothing of any part was kept. Those that need durability need it of the whole.
+        """
+        with self.writer, self._transaction({"writing": True, "durable": durable}) as connection:
+            shared = self._shared = _Shared(connection, durable)
+            try:
+                yield
+                if shared.broken:
+                    raise shared.broken
+            finally:
+                self._shared = None
+
+    @property
+    def parts(self) -> int:
+        """How many parts the transaction of `together` has already; 0 outside of it."""
+        return self._shared.parts if self._shared else 0
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -63,10 +101,40 @@ class Database:
             yield connection
 
     @contextmanager
-    def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
+    def _part(self, shared: _Shared, durable: bool) -> Iterator[Connection]:
+        if shared.broken:
+            raise shared.broken
+        if durable and not shared.durable:
+            raise RuntimeError("a durable write within a transaction that is not: say so to `together`")
+        with self._told():
+            shared.connection.exec_driver_sql("SAVEPOINT part")
+            try:
+                yield shared.connection
+                shared.connection.exec_driver_sql("RELEASE part")
+            except BaseException:
+                self._undo_part(shared)
+                raise
+            shared.parts += 1
+
+    def _undo_part(self, shared: _Shared) -> None:
+        """A disk that is full, or a connection that is gone, may have ended the whole transaction."""
         try:
-            with self.engine.connect().execution_options(**options) as connection, connection.begin():
-                yield connection
+            with self._told():
+                shared.connection.exec_driver_sql("ROLLBACK TO part")
+                shared.connection.exec_driver_sql("RELEASE part")
+        except StoreUnavailable as error:
+            shared.broken = error
+
+    @contextmanager
+    def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
+        with self._told(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Errors of the database in the words of the store."""
+        try:
+            yield
         except IntegrityError:
             raise
         except DBAPIError as error:

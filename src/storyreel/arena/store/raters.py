@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from storyreel.arena.store import checks
 from storyreel.arena.store.records import (
@@ -24,6 +24,8 @@ from storyreel.arena.votes import Vote
 
 UNKNOWN_RATER = "There is no such rater. Come in by the link of the invitation."
 WITHDRAWN = "consent withdrawn"
+_RATER = select(RATERS).where(RATERS.c.rater == bindparam("own"))
+_SET_RATER = update(RATERS).where(RATERS.c.rater == bindparam("own"))
 SCREENED = frozenset({Outcome.SCREENED_OUT, Outcome.FIXED_SCREENOUT})
 
 
@@ -37,12 +39,12 @@ def add_rater(connection: Connection, rater: str, source: str, now: float, exclu
 
 
 def set_rater(connection: Connection, rater: str, **columns: Any) -> None:
-    connection.execute(update(RATERS).where(RATERS.c.rater == rater).values(**columns))
+    connection.execute(_SET_RATER, {"own": rater, **columns})
 
 
 def rater_row(connection: Connection, rater: str) -> Row[Any]:
     """PairRefused: no such rater."""
-    row = connection.execute(select(RATERS).where(RATERS.c.rater == rater)).first()
+    row = connection.execute(_RATER, {"own": rater}).first()
     if row is None:
         raise PairRefused(UNKNOWN_RATER)
     return row

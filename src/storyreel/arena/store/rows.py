@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select
@@ -14,21 +16,28 @@ from storyreel.arena.store.schema import SERVED, VOTES
 from storyreel.arena.votes import Vote
 
 _RENAMED = {"judge": "rater", "model_a": "left_method", "model_b": "right_method"}
+_LAST = select(VOTES.c.number, VOTES.c.hash).order_by(VOTES.c.number.desc()).limit(1)
+_NEW_VOTES = insert(VOTES)
 _FIELDS = tuple((name, _RENAMED.get(name, name)) for name in Vote.model_fields if name != "used")
 
 
 def served_of(row: Row[Any]) -> Served:
-    """The pair of a row of `served`."""
+    """The pair of a row of `served`. Names that come again and again are kept once: a tally holds every pair."""
     return Served(
         row.pair_id,
-        row.rater,
-        tuple(json.loads(row.axes)),
-        row.story,
-        row.left_method,
-        row.right_method,
+        intern(row.rater),
+        _axes_of(row.axes),
+        intern(row.story),
+        intern(row.left_method),
+        intern(row.right_method),
         row.kind,
         row.propensity,
     )
+
+
+@lru_cache(256)
+def _axes_of(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def served_row(served: Served) -> dict[str, Any]:
@@ -53,7 +62,7 @@ def vote_of(row: Row[Any], *, used: bool = True) -> Vote:
 
 def add_votes(connection: Connection, votes: Iterable[Vote]) -> tuple[int, str]:
     """Appends votes to the chain, in the order given; number and hash of the last."""
-    last = connection.execute(select(VOTES.c.number, VOTES.c.hash).order_by(VOTES.c.number.desc()).limit(1)).first()
+    last = connection.execute(_LAST).first()
     number, head = (last.number, last.hash) if last else (0, START)
     rows: list[dict[str, Any]] = []
     for vote in votes:
@@ -62,7 +71,7 @@ def add_votes(connection: Connection, votes: Iterable[Vote]) -> tuple[int, str]:
         head = row["hash"] = row_hash(row)
         rows.append(row)
     if rows:
-        connection.execute(insert(VOTES), rows)
+        connection.execute(_NEW_VOTES, rows if len(rows) > 1 else rows[0])
     return number, head
 
 

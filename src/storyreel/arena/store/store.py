@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from storyreel.arena.pairing import Served, choose
 from storyreel.arena.store import checks, raters, viewings
@@ -24,6 +26,7 @@ from storyreel.arena.votes import Vote, Winner
 from storyreel.errors import ConfigError, DataError, refusal
 
 HOUR = 3600.0
+_TAKEN = select(SERVED.c.number).where(SERVED.c.pair_id == bindparam("pair"))
 
 
 class Store:
@@ -31,6 +34,7 @@ class Store:
 
     What a method changed is on the disk when it returns, and StoreUnavailable is raised if it could not be. But for
     `serve`, `play` and `stalled`: that outlives the process at once, and a loss of power from the next vote on.
+    Calls within `together` share one transaction.
     """
 
     def __init__(
@@ -52,7 +56,7 @@ class Store:
         with database.writing() as connection:
             claim(connection, database.name, study, clips_hash, seed, key)
             self.clock = Clock(last_moment(connection))
-            self._follower = Follower(study, adaptive)
+            self._follower, self._in_doubt = Follower(study, adaptive), False
             self._follower.catch_up(connection)
 
     @classmethod
@@ -90,6 +94,24 @@ class Store:
 
     def close(self) -> None:
         self._database.close()
+
+    @contextmanager
+    def together(self, *, durable: bool = True) -> Iterator[None]:
+        """This thread's calls within the block share one transaction and one wait for the disk, at the block's end.
+
+        A call that raises is undone, alone. What the others returned counts when the block is left: StoreUnavailable
+        from there means that nothing of any call was kept. Not `durable`: for calls that are not, in the sense above.
+        """
+        with self._database.writer:
+            try:
+                with self._database.together(durable=durable):
+                    yield
+            except BaseException:
+                if self._in_doubt:
+                    self._follower.forget()
+                raise
+            finally:
+                self._in_doubt = False
 
     def admit(self, identity: str, source: str = "link") -> RaterState:
         """The rater that `identity` stands for, made if new; the identity itself is kept nowhere.
@@ -136,9 +158,10 @@ class Store:
             state = self._state(connection, rater)
             if outcome not in raters.SCREENED or state.viewings_done:
                 raise StepRefused(f"This session cannot end with {outcome.value} now.")
-            self._release(connection, rater)
             raters.set_rater(connection, rater, ended=outcome.value)
-            return self._state(connection, rater)
+            state = self._state(connection, rater)
+            self._release(connection, rater)
+            return replace(state, has_open_pair=False)
 
     def exclude(self, rater: str, reason: str) -> None:
         """A person's decision not to use the rater's votes; they stay in the database. An empty reason undoes it."""
@@ -151,13 +174,12 @@ class Store:
         """
         with self._database.writing(durable=False) as connection:
             raters.check_may_rate(raters.rater_row(connection, rater))
-            self._follower.catch_up(connection)
-            row, now = viewings.open_row(connection, rater), self.clock.now()
-            if row is None:
-                self._serve_next(connection, rater, now)
-                row = viewings.open_row(connection, rater)
+            self._follow(connection)
+            waiting, now = viewings.waiting_rows(connection, rater), self.clock.now()
             raters.set_rater(connection, rater, active_tstamp=now)
-            return viewings.open_pair(row, self._seconds) if row else None
+            if waiting and waiting[0].state == "open":
+                return viewings.open_pair(waiting[0], self._seconds)
+            return self._serve_next(connection, rater, waiting, now)
 
     def play(
         self, pair_id: str, rater: str, left_seconds: float = 0.0, right_seconds: float = 0.0, *, stalls: int = 0
@@ -195,7 +217,8 @@ class Store:
         viewings.check_played(left_seconds, right_seconds, stalls)
         with self._database.writing() as connection:
             row, now = viewings.pair_row(connection, pair_id, rater), self.clock.now()
-            if row.state == "open" and row.started_tstamp is not None:
+            reported = left_seconds or right_seconds or stalls
+            if reported and row.state == "open" and row.started_tstamp is not None:
                 viewings.note_play(connection, row, (left_seconds, right_seconds), stalls, self._seconds, now)
                 row = viewings.pair_row(connection, pair_id, rater)
             receipt = viewings.take_vote(connection, row, answers, self._study.ties, self._seconds, now)
@@ -208,7 +231,7 @@ class Store:
         with self._database.writing(durable=False) as connection:
             row = viewings.pair_row(connection, pair_id, rater)
             if row.state == "open":
-                self._follower.catch_up(connection)
+                self._follow(connection)
                 viewings.set_aside(connection, row, self._follower.tally.rater(rater).viewings)
 
     def release(self, rater: str) -> int:
@@ -252,30 +275,32 @@ class Store:
             raters.set_rater(connection, rater, active_tstamp=self.clock.now(), **columns)
             return self._state(connection, rater)
 
+    def _follow(self, connection: Connection) -> None:
+        """Counts what other calls served. Those of the same transaction may yet be undone with it."""
+        self._in_doubt |= self._database.parts > 0
+        self._follower.catch_up(connection)
+
     def _state(self, connection: Connection, rater: str) -> RaterState:
         row = raters.rater_row(connection, rater)
-        self._follower.catch_up(connection)
-        waiting = viewings.open_row(connection, rater) or viewings.stalled_row(connection, rater)
-        finished = waiting is None and self._next(rater) is None
+        self._follow(connection)
+        finished = not viewings.waiting_rows(connection, rater) and self._next(rater) is None
         return raters.state_of(connection, row, self._study, finished=finished)
 
     def _next(self, rater: str) -> Served | None:
         return choose(self._study, self._follower.tally, rater, self._seed, weights=self._follower.weights)
 
-    def _serve_next(self, connection: Connection, rater: str, now: float) -> None:
+    def _serve_next(
+        self, connection: Connection, rater: str, stalled: Sequence[Row[Any]], now: float
+    ) -> OpenPair | None:
         """Opens a pair that stalled some pairs ago, or a new one, or one that stalled just now; or none."""
         served = self._follower.tally.rater(rater).viewings
-        stalled = viewings.stalled_row(connection, rater, served - 1)
-        chosen = None if stalled else self._next(rater)
+        overdue = bool(stalled) and stalled[0].set_aside_at < served
+        chosen = None if overdue else self._next(rater)
         if chosen:
-            taken = connection.execute(select(SERVED.c.number).where(SERVED.c.pair_id == chosen.pair_id)).first()
-            if taken:
+            if connection.execute(_TAKEN, {"pair": chosen.pair_id}).first():
                 chosen = replace(chosen, pair_id=rater_hash(self._key, f"{chosen.pair_id} again"))
-            viewings.serve_new(connection, chosen, now)
-            return
-        stalled = stalled or viewings.stalled_row(connection, rater)
-        if stalled:
-            viewings.serve_again(connection, stalled)
+            return viewings.serve_new(connection, chosen, self._follower.served + 1, now, self._seconds)
+        return viewings.serve_again(connection, stalled[0], self._seconds) if stalled else None
 
     def _release(self, connection: Connection, rater: str) -> int:
         waiting = select(SERVED).where(SERVED.c.rater == rater, SERVED.c.state.in_(("open", "stalled")))

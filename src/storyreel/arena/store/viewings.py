@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from storyreel.arena.pairing import Served
 from storyreel.arena.store.records import (
@@ -27,17 +28,29 @@ from storyreel.errors import ConfigError, refusal
 NO_SUCH_PAIR = "This pair takes no answer. Go back to the study for the next one."
 ClipSeconds = Mapping[tuple[str, str], float]
 
+# Made once: to put a statement together takes longer than to carry it out.
+_PAIR = select(SERVED).where(SERVED.c.pair_id == bindparam("pair"), SERVED.c.rater == bindparam("rater"))
+_WAITING = (
+    select(SERVED)
+    .where(SERVED.c.rater == bindparam("rater"), SERVED.c.state.in_(("open", "stalled")))
+    .order_by(SERVED.c.state, SERVED.c.set_aside_at, SERVED.c.number)
+)
+_SET_PAIR = update(SERVED).where(SERVED.c.pair_id == bindparam("pair"))
+_NEW_PAIR = insert(SERVED)
+_GIVEN = select(VOTES).where(VOTES.c.pair_id == bindparam("pair")).order_by(VOTES.c.number)
+_BLANK = {"state": "open", "attempt": 1, "left_seconds": 0.0, "right_seconds": 0.0, "stalls": 0, "set_aside_at": 0}
+
 
 def pair_row(connection: Connection, pair_id: str, rater: str) -> Row[Any]:
     """PairRefused, in the same words, whether the pair is not there or another rater's."""
-    row = connection.execute(select(SERVED).where(SERVED.c.pair_id == pair_id, SERVED.c.rater == rater)).first()
+    row = connection.execute(_PAIR, {"pair": pair_id, "rater": rater}).first()
     if row is None:
         raise PairRefused(NO_SUCH_PAIR)
     return row
 
 
 def set_pair(connection: Connection, pair_id: str, **columns: Any) -> None:
-    connection.execute(update(SERVED).where(SERVED.c.pair_id == pair_id).values(**columns))
+    connection.execute(_SET_PAIR, {"pair": pair_id, **columns})
 
 
 def open_pair(row: Row[Any], seconds: ClipSeconds) -> OpenPair:
@@ -45,27 +58,22 @@ def open_pair(row: Row[Any], seconds: ClipSeconds) -> OpenPair:
     return OpenPair(served_of(row), row.served_tstamp, row.attempt, needed, row.started_tstamp is not None)
 
 
-def open_row(connection: Connection, rater: str) -> Row[Any] | None:
-    return connection.execute(select(SERVED).where(SERVED.c.rater == rater, SERVED.c.state == "open")).first()
+def waiting_rows(connection: Connection, rater: str) -> list[Row[Any]]:
+    """The rater's open pair, if there is one, and then those that stalled, by when they were set aside."""
+    return list(connection.execute(_WAITING, {"rater": rater}))
 
 
-def stalled_row(connection: Connection, rater: str, most_set_aside_at: float = math.inf) -> Row[Any] | None:
-    """The rater's stalled pair that was set aside first, at `most_set_aside_at` pairs or before."""
-    found = select(SERVED).where(SERVED.c.rater == rater, SERVED.c.state == "stalled")
-    if math.isfinite(most_set_aside_at):
-        found = found.where(SERVED.c.set_aside_at <= most_set_aside_at)
-    return connection.execute(found.order_by(SERVED.c.set_aside_at, SERVED.c.number).limit(1)).first()
+def serve_new(connection: Connection, served: Served, number: int, now: float, seconds: ClipSeconds) -> OpenPair:
+    """Opens the pair as row `number`."""
+    connection.execute(_NEW_PAIR, {"number": number, "served_tstamp": now, **served_row(served), **_BLANK})
+    lengths = (seconds[method, served.story] for method in (served.left, served.right))
+    return OpenPair(served, now, 1, WATCHED_SHARE * max(lengths), False)
 
 
-def serve_new(connection: Connection, served: Served, now: float) -> None:
-    blank = {"state": "open", "attempt": 1, "left_seconds": 0.0, "right_seconds": 0.0, "stalls": 0, "set_aside_at": 0}
-    number = next_number(connection, SERVED)
-    connection.execute(insert(SERVED).values(number=number, served_tstamp=now, **served_row(served), **blank))
-
-
-def serve_again(connection: Connection, row: Row[Any]) -> None:
+def serve_again(connection: Connection, row: Row[Any], seconds: ClipSeconds) -> OpenPair:
     blank = {"started_tstamp": None, "left_seconds": 0.0, "right_seconds": 0.0}
     set_pair(connection, row.pair_id, state="open", attempt=row.attempt + 1, **blank)
+    return replace(open_pair(row, seconds), attempt=row.attempt + 1, started=False)
 
 
 def set_aside(connection: Connection, row: Row[Any], viewings: int) -> None:
@@ -95,16 +103,14 @@ def note_play(
     """Starts the clock, or counts what was played up to the time that has passed since."""
     started = now if row.started_tstamp is None else row.started_tstamp
     elapsed = max(0.0, now - started)
-    before = (row.left_seconds, row.right_seconds)
+    before, lengths = (row.left_seconds, row.right_seconds), _lengths(row, seconds)
     left, right = (
-        max(old, min(float(new), elapsed, length))
-        for old, new, length in zip(before, reported, _lengths(row, seconds), strict=True)
+        max(old, min(float(new), elapsed, length)) for old, new, length in zip(before, reported, lengths, strict=True)
     )
     changed = {"left_seconds": left, "right_seconds": right, "started_tstamp": started}
     changed["stalls"] = max(row.stalls, stalls)
     if any(getattr(row, name) != value for name, value in changed.items()):
         set_pair(connection, row.pair_id, **changed)
-    lengths = _lengths(row, seconds)
     return Progress(elapsed, left, right, _wait(elapsed, (left, right), lengths))
 
 
@@ -114,8 +120,8 @@ def take_vote(
     """Appends the answers to the chain, or finds the receipt of the same answers; else says why not."""
     served = served_of(row)
     _check_answers(served, answers, ties)
-    given = connection.execute(select(VOTES).where(VOTES.c.pair_id == row.pair_id).order_by(VOTES.c.number)).all()
-    if given:
+    if row.state == "voted":
+        given = connection.execute(_GIVEN, {"pair": row.pair_id}).all()
         if {vote.axis: vote.winner for vote in given} != dict(answers):
             raise VoteRefused("This pair has an answer already, and an answer cannot be changed.")
         last = given[-1]

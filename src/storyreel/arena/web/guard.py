@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,18 +29,17 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 HSTS = "max-age=31536000"
-SEND_SECONDS = 30.0
-"""A client that takes no byte for so long is let go."""
 READS = frozenset({"GET", "HEAD"})
 log = logging.getLogger("storyreel.arena")
 
 
 class Guard:
-    """Wraps the application: hosts, origins, rates, headers, slow readers, errors that say nothing of the inside."""
+    """Wraps the application: hosts, origins, rates, headers, errors that say nothing of the inside."""
 
     def __init__(self, app: ASGIApp, settings: Settings, limiter: Limiter, failure: Callable[[], Response]) -> None:
         self._app, self._settings, self._limiter, self._failure = app, settings, limiter, failure
-        self._headers = HEADERS | ({"Strict-Transport-Security": HSTS} if settings.secure else {})
+        headers = HEADERS | ({"Strict-Transport-Security": HSTS} if settings.secure else {})
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,17 +52,17 @@ class Guard:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                own = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    own.setdefault(name, value)
-            async with asyncio.timeout(SEND_SECONDS):
-                await send(message)
+                own = list(message.get("headers", ()))
+                given = {name.lower() for name, _ in own}
+                own += [header for header in self._headers if header[0] not in given]
+                message["headers"] = own
+            await send(message)
 
         refused = self._refusal(scope, headers)
         try:
             await (refused or self._app)(scope, receive, guarded_send)
         except Exception as error:
-            if not isinstance(error, (TimeoutError, ConnectionError)):
+            if not isinstance(error, ConnectionError):
                 # Neither the address nor the body: they may hold a participant's id.
                 log.error("a request failed: %s", type(error).__name__, exc_info=error)
             if not begun:

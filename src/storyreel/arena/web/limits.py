@@ -6,6 +6,7 @@ import ipaddress
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from storyreel.arena.web.sealed import Clock
@@ -46,6 +47,7 @@ class Limiter:
         return wait
 
 
+@lru_cache(1024)
 def address_key(host: str | None) -> str:
     """What stands for a visitor's network: an IPv4 address, the first 64 bits of an IPv6 one."""
     try:

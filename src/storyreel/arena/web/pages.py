@@ -14,7 +14,7 @@ class Pages:
     def __init__(self, settings: Settings) -> None:
         self._templates = Environment(
             loader=PackageLoader("storyreel.arena.web"), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
+            trim_blocks=True, lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
         self._templates.globals["texts"] = settings.texts
 

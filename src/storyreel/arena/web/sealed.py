@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
@@ -17,6 +18,7 @@ from storyreel.arena.store.records import Finding
 
 SESSION_SECONDS = 7 * 24 * 3600
 ADMIN_SECONDS = 12 * 3600
+MOST_KNOWN = 10_000
 Clock = Callable[[], float]
 
 
@@ -36,7 +38,8 @@ class Sealer:
     """Signs with `key` by HMAC-SHA-256; each purpose has a key of its own. `clock`: seconds since 1970."""
 
     def __init__(self, key: bytes, clock: Clock) -> None:
-        self._key = key
+        self._key, self._clock = key, clock
+        self._known: OrderedDict[str, tuple[Session, int]] = OrderedDict()
 
         class Signer(TimestampSigner):
             def get_timestamp(self) -> int:
@@ -53,10 +56,19 @@ class Sealer:
 
     def unseal(self, cookie: str | None) -> Session | None:
         """The session of a cookie that this server made within SESSION_SECONDS, else None."""
+        known = self._known.get(cookie or "")
+        if known is not None and 0 <= int(self._clock()) - known[1] <= SESSION_SECONDS:
+            return known[0]
         try:
-            return Session.model_validate(self._sessions.loads(cookie or "", max_age=SESSION_SECONDS))
+            sealed, made = self._sessions.loads(cookie or "", max_age=SESSION_SECONDS, return_timestamp=True)
+            session = Session.model_validate(sealed)
         except (BadData, ValidationError):
             return None
+        # Only what proved to be ours is kept, so nobody can push others out with cookies that they made up.
+        self._known[cookie or ""] = session, int(made.timestamp())
+        while len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+        return session
 
     def seal_admin(self) -> str:
         return str(self._admins.dumps(secrets.token_urlsafe(16)))

@@ -2,57 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import gc
 import socket
 import sys
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from storyreel.arena.web.protocol import ImpatientProtocol
 from storyreel.errors import DataError
 
 HOST = "127.0.0.1"
-HEADER_SECONDS = 10.0
-"""A connection that has not sent a whole request by then is closed."""
 BACKLOG = 2048
-
-
-class ImpatientProtocol(H11Protocol):
-    """uvicorn's own, but for connections that dribble, or send nothing: uvicorn would wait for them for ever."""
-
-    header_seconds = HEADER_SECONDS
-    _waiting: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _watch(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_waiting()
-        elif self._waiting is None:
-            self._waiting = self.loop.call_later(self.header_seconds, self._give_up)
-
-    def _stop_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
-
-    def _give_up(self) -> None:
-        self._waiting = None
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
 
 
 def open_port(port: int, host: str = HOST) -> socket.socket:
@@ -87,3 +49,9 @@ def allow_many_connections() -> None:
     with contextlib.suppress(OSError, ValueError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def settle_memory() -> None:
+    """Takes what the program is made of out of the collector's rounds, which would stop all answers for a while."""
+    gc.collect()
+    gc.freeze()

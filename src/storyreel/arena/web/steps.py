@@ -42,17 +42,18 @@ class Steps:
     ) -> None:
         self._store, self._hall, self._pages = store, hall, pages
         self._sealer, self._limiter, self._settings = sealer, limiter, settings
-        self.playback, self._turns = Playback(), Turns()
+        self.playback, self._turns = Playback(), Turns(store)
         self.arrivals = 0
+        # They are tried in this order, so what is asked most often comes first.
         self.routes = [
-            Route("/i/{invitation}", self._arrive, methods=["GET"]),
-            Route(HOME, self._home, methods=["GET"]),
+            Route("/play", self._play, methods=["POST"]),
             Route("/clip/{name}.mp4", self._clip, methods=["GET"]),
+            Route("/vote", self._vote, methods=["POST"]),
+            Route(HOME, self._home, methods=["GET"]),
+            Route("/i/{invitation}", self._arrive, methods=["GET"]),
             Route("/consent", self._consent, methods=["POST"]),
             Route("/check", self._check, methods=["POST"]),
             Route("/next", self._next, methods=["POST"]),
-            Route("/vote", self._vote, methods=["POST"]),
-            Route("/play", self._play, methods=["POST"]),
             Route("/stall", self._stall, methods=["POST"]),
         ]
 
@@ -81,7 +82,7 @@ class Steps:
         ahead = self._hall.ahead(session.rater)
         if ahead is not None:
             return self._pair(session, ahead)
-        state = await self._turns(self._store.state, session.rater)
+        state = await self._turns.lightly(self._store.state, session.rater)
         return await self._step(session, state)
 
     async def _step(self, session: Session, state: RaterState) -> Response:
@@ -95,7 +96,7 @@ class Steps:
             return self._page(
                 "check.html", session, "check", question=comprehension.QUESTION, answers=answers, tries=tries
             )
-        pair = await self._turns(self._store.serve, state.rater) if state.has_open_pair else None
+        pair = await self._turns.lightly(self._store.serve, state.rater) if state.has_open_pair else None
         if pair is None:
             return self._page("next.html", session, "next")
         return self._pair(session, self._hall.viewing(pair, state.viewings_done))
@@ -174,7 +175,7 @@ class Steps:
         session = self._rater(request)
         played = await read_json(request, Played)
         self._check_form(session, f"pair {played.pair}", {"form": played.form})
-        progress = await self._turns(
+        progress = await self._turns.lightly(
             self._store.play, played.pair, session.rater, played.left, played.right, stalls=played.stalls
         )
         self.playback.note(played)
@@ -184,7 +185,7 @@ class Steps:
         session = self._rater(request)
         stalled = await read_json(request, Stalled)
         self._check_form(session, f"pair {stalled.pair}", {"form": stalled.form})
-        await self._turns(self._store.stalled, stalled.pair, session.rater)
+        await self._turns.lightly(self._store.stalled, stalled.pair, session.rater)
         self._hall.close(session.rater)
         await self._serve(session.rater)
         return JSONResponse({})
@@ -194,7 +195,7 @@ class Steps:
         name = request.path_params["name"]
         clip = self._hall.clip(session.rater, name)
         if clip is None:
-            pair = await self._turns(self._open_pair, session.rater)
+            pair = await self._turns.lightly(self._open_pair, session.rater)
             clip = self._hall.open(pair).get(name) if pair else None
         if clip is None:
             raise HTTPException(404)
@@ -205,7 +206,7 @@ class Steps:
 
     async def _serve(self, rater: str) -> None:
         """Has the next pair ready, so that showing it changes nothing."""
-        await self._turns(self._store.serve, rater)
+        await self._turns.lightly(self._store.serve, rater)
 
     def _session(self, request: Request) -> Session | None:
         return self._sealer.unseal(request.cookies.get(self._settings.cookie(COOKIE)))
