@@ -198,8 +198,8 @@ def run(options: Data) -> int:
     if isinstance(options.step, Build) and options.step.model and report is None:
         captions = options.step.out / "captions"
         print(
-            f"{captions} is missing: embeddings and examples need it. storyreel data captions, annotate or import write "
-            "it; the same line then goes on."
+            f"{captions} is missing: embeddings and examples need it. storyreel data captions, annotate or import "
+            "write it; the same line then goes on."
         )
     return 0 if report is None else data_examples.print_report(report, getattr(options.step, "json", False))
 
