@@ -134,7 +134,7 @@ def test_captions_killed_again_and_again(films, server, forking, tmp_path):
     build(films, tmp_path, BuildConfig(segments=SegmentsConfig(width=48, height=32)), workers=1)
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     killed = forking(*[[captions_line(tmp_path / "segments", out, server)] for out in (unbroken, broken)], 6, seed=1)
-    assert killed >= 3
+    assert killed >= 2
     assert hashes(broken) == hashes(unbroken)
     assert len(list(broken.glob("answers/*.json"))) >= 12
 
@@ -142,7 +142,7 @@ def test_captions_killed_again_and_again(films, server, forking, tmp_path):
 def test_a_whole_build_killed_again_and_again(films, model, server, forking, tmp_path):
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     killed = forking(*[build_lines(films, out, model, server, 1) for out in (unbroken, broken)], 7, seed=2)
-    assert killed >= 4
+    assert killed >= 2
     assert {f"{step}/{MANIFEST}" for step in STEPS} <= set(hashes(broken))
     assert hashes(broken) == hashes(unbroken)
 
@@ -167,4 +167,5 @@ def test_a_whole_build_of_many_processes_killed_many_times(films, model, server,
         stages.add(sum((broken / step / MANIFEST).exists() for step in STEPS))
     subprocess.run([sys.executable, "-c", ONE_BY_ONE, commands], check=True)
     assert len(stages) >= 2, "the kills hit several steps"
+    assert {f"{step}/{MANIFEST}" for step in STEPS} <= set(hashes(broken))
     assert hashes(broken) == hashes(unbroken)

@@ -190,11 +190,17 @@ def run(options: Data) -> int:
             report, manifests = None, _RUNS[type(options.step)](options.step, on_step)
     for name, manifest in manifests.items():
         print(_line(name, manifest))
+    if isinstance(options.step, Build | Segments):
+        folder = options.step.out / "segments" if isinstance(options.step, Build) else options.step.out
+        print(f"{folder / 'sheets'}: a page for each film, to look at in a browser")
     if manifests and not isinstance(options.step, CheckExamples):
         print(f"{options.step.out}: what was dropped, and why, is in dropped.jsonl of each step")
     if isinstance(options.step, Build) and options.step.model and report is None:
         captions = options.step.out / "captions"
-        print(f"{captions} is missing: embeddings and examples need it. Write captions there; the same line goes on.")
+        print(
+            f"{captions} is missing: embeddings and examples need it. storyreel data captions, annotate or import "
+            "write it; the same line then goes on."
+        )
     return 0 if report is None else data_examples.print_report(report, getattr(options.step, "json", False))
 
 

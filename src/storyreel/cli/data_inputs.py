@@ -41,7 +41,8 @@ def check_inputs(options: Any) -> None:
     edited: Path | None = getattr(options, "edited", None)
     if edited is not None and not edited.is_dir():
         raise DataError(f"there is no folder {edited}. Copy lists of the step scenes there and edit them.")
-    if getattr(options, "upscale_model", None) is not None:
-        check_file(options.upscale_model)
+    enlarging: Path | None = getattr(options, "upscale_model", None)
+    if enlarging is not None:
+        check_file(enlarging)
     if isinstance(options, Upscale):
         upscale_model(options)

@@ -32,6 +32,7 @@ def connect(address: str, cores: int | None = None) -> None:
     """
     import ray  # pyright: ignore[reportMissingImports]
     import ray.data  # pyright: ignore[reportMissingImports]
+    from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
     if ray.is_initialized():
         return
@@ -44,7 +45,7 @@ def connect(address: str, cores: int | None = None) -> None:
             _check_answers(address)
             remedy = ANSWERS_BUT
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise DataError(f"there is no Ray cluster at {address}: {reason}. {remedy}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
