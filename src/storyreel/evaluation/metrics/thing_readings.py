@@ -12,10 +12,11 @@ from storyreel.evaluation.metrics.palettes import Counts, count_colours, furnitu
 from storyreel.toons.catalogue import spec_of
 
 FURNITURE = (
-    "apple tree", "bath", "bedside table", "bench", "boat", "bookcase", "bush", "car", "clock", "cupboard",
-    "deck chair", "door", "fridge", "mirror", "picture", "pine", "plant", "rock", "sink", "sofa", "window",
+    "apple tree", "bath", "bedside table", "bench", "boat", "bookcase", "bush", "car", "cupboard", "deck chair",
+    "door", "fridge", "pine", "plant", "rock", "sink", "sofa",
 )  # fmt: skip
-"""Of other kinds too little shows plainly in its colour: of a table little more than its cloth, of a lamp its light."""
+"""Of other kinds too little shows plainly in its colour: of a table little more than its cloth, of a lamp its light; and
+the frames of windows, mirrors, pictures and clocks are so thin that the autoencoder changes their colour."""
 PROPS = ("balloon", "fish", "pie", "umbrella")
 """Other things are too small, or mostly of another colour than their own."""
 TELLING_HOLDERS = ("mouse", "dog")
