@@ -36,6 +36,7 @@ LIMITS: dict[str, Limit] = {
         ONE_OR_MORE,
     ),
     **dict.fromkeys(("height", "width", "max_text_tokens"), ONE_OR_MORE),
+    **dict.fromkeys(("first_stories", "steps_a_story", "kept_stories"), ONE_OR_MORE),
     **dict.fromkeys(("seed", "first_seed", "stills", "warmup_steps", "weight_decay"), NOT_NEGATIVE),
     **dict.fromkeys(("kl_weight", "latent_noise"), NOT_NEGATIVE),
     **dict.fromkeys(("learning_rate", "pretrained_learning_rate", "clip", "level_power"), POSITIVE),
