@@ -121,7 +121,8 @@ def main() -> None:
     if options.calibrate:
         path = options.reader / "config.json"
         config = json.loads(path.read_text(encoding="utf-8"))
-        config["thresholds"] = calibrated([own for story in stories for own in story])
+        least = calibrated([own for story in stories for own in story])
+        config["thresholds"] = dict(zip(reader.classes, least, strict=True))
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         reader = load_action_reader(options.reader)
     print(json.dumps(report(reader, stories)))

@@ -47,10 +47,10 @@ class ActionReader(ModelMixin, ConfigMixin):
         actions: tuple[str, ...],
         widths: tuple[int, ...] = (16, 32, 64),
         classes: dict[str, tuple[str, ...]] | None = None,
-        thresholds: tuple[float, ...] = (),
+        thresholds: dict[str, float] | None = None,
     ) -> None:
         """classes: kinds of actions that are read, None for each action by itself. thresholds: a kind is read where its
-        score is at least so much, one each; none: 0.5."""
+        score is at least so much; 0.5 for those without one."""
         super().__init__()
         first, second, width = widths
         self.stem = nn.Conv2d(6, first, 3, stride=2, padding=1)
@@ -90,7 +90,9 @@ class ActionReader(ModelMixin, ConfigMixin):
 
     def read(self, scores: Tensor) -> dict[str, frozenset[str]]:
         """The kinds of actions of each character that its scores `[characters, classes]` speak for."""
-        seen = scores >= torch.tensor(self.config["thresholds"] or [0.5] * scores.shape[1])
+        # By name, since a saved config is sorted.
+        least = self.config["thresholds"] or {}
+        seen = scores >= torch.tensor([least.get(kind, 0.5) for kind in self.classes])
         return {
             name: frozenset(kind for kind, there in zip(self.classes, row, strict=True) if there)
             for name, row in zip(self.config["characters"], seen.tolist(), strict=True)
