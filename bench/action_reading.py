@@ -21,7 +21,7 @@ import torch
 
 from storyreel.assets import ACTION_READER
 from storyreel.evaluation.action_reader import READ_FRAMES, ActionReader, load_action_reader
-from storyreel.evaluation.metrics.actions import by_chance
+from storyreel.evaluation.metrics.actions import by_chance, in_kinds
 from storyreel.evaluation.share import Share
 from storyreel.recipes.demo import TEST_SEED
 from storyreel.toons.grammar import make_story
@@ -34,7 +34,7 @@ SEEN_FRAMES, LEAST_FRACTION = 4, 0.25
 
 @dataclass(frozen=True)
 class Segment:
-    """Scores `[characters, actions]`, frames of each drawn action likewise, and what the text tells."""
+    """Scores `[characters, kinds]`, frames of each kind of action drawn likewise, and what the text tells."""
 
     scores: torch.Tensor
     frames: torch.Tensor
@@ -44,17 +44,18 @@ class Segment:
 def read_story(reader: ActionReader, seed: int, segments: int, height: int, width: int) -> list[Segment]:
     story = make_story(seed, segments)
     renderer = StoryRenderer(story, height, width)
-    characters, actions = list(reader.config["characters"]), list(reader.config["actions"])
+    characters, names = list(reader.config["characters"]), list(reader.classes)
+    kinds = {action: kind for kind, own in reader.classes.items() for action in own}
     found = []
     for segment, own in enumerate(story.segments):
         numbers = [48 * segment + 2 * (frame + 1) for frame in range(READ_FRAMES)]
         pixels = torch.from_numpy(np.stack([renderer.frame(number) for number in numbers]))
-        drawn = torch.zeros(len(characters), len(actions))
+        drawn = torch.zeros(len(characters), len(names))
         for number in numbers:
             for one in renderer.truth(number).characters:
                 if one.action and one.box and (one.fraction >= LEAST_FRACTION or one.action in ("hide", "peek")):
-                    drawn[characters.index(one.species), actions.index(one.action)] += 1
-        told = tuple((ROLE_OF[name].species, action) for name, action in dict.fromkeys(own.actions))
+                    drawn[characters.index(one.species), names.index(kinds[one.action])] += 1
+        told = tuple(in_kinds([(ROLE_OF[name].species, action) for name, action in own.actions], kinds))
         found.append(Segment(reader.scores(pixels), drawn, told))
     return found
 
@@ -73,12 +74,13 @@ def calibrated(segments: list[Segment]) -> list[float]:
 
 
 def report(reader: ActionReader, stories: list[list[Segment]]) -> dict[str, object]:
-    characters, actions = list(reader.config["characters"]), list(reader.config["actions"])
+    characters, actions = list(reader.config["characters"]), list(reader.classes)
+    kinds = {action: kind for kind, own in reader.classes.items() for action in own}
     segments = [own for story in stories for own in story]
     right, asked, taken_for = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     real = seen_all = chance_right = chance_count = 0
     for story in stories:
-        own_right, own_count = by_chance([reader.read(own.scores) for own in story])
+        own_right, own_count = by_chance([reader.read(own.scores) for own in story], kinds)
         chance_right, chance_count = chance_right + own_right, chance_count + own_count
     for own in segments:
         seen = reader.read(own.scores)
@@ -96,7 +98,7 @@ def report(reader: ActionReader, stories: list[list[Segment]]) -> dict[str, obje
     told, floor = Share(right.total(), asked.total()), Share(chance_right, chance_count)
     drawn = Share(real, max(1, seen_all))
     print(f"told and seen: {told}; by chance {floor}; of those seen really drawn: {drawn}\n")
-    print("| Action | Told and seen | Else taken for |\n|---|---|---|")
+    print("| Kind of action | Told and seen | Else taken for |\n|---|---|---|")
     for action in sorted(asked, key=lambda name: -asked[name]):
         wrong = ", ".join(f"{own[1]} {n}" for own, n in taken_for.most_common() if own[0] == action)
         print(f"| {action} | {right[action]} of {asked[action]} | {wrong} |")
@@ -119,7 +121,8 @@ def main() -> None:
     if options.calibrate:
         path = options.reader / "config.json"
         config = json.loads(path.read_text(encoding="utf-8"))
-        config["thresholds"] = calibrated([own for story in stories for own in story])
+        least = calibrated([own for story in stories for own in story])
+        config["thresholds"] = dict(zip(reader.classes, least, strict=True))
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         reader = load_action_reader(options.reader)
     print(json.dumps(report(reader, stories)))

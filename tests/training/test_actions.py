@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from storyreel.evaluation.action_reader import load_action_reader
+from storyreel.evaluation.action_reader import CLASSES, load_action_reader
 from storyreel.toons.truth import CharacterTruth
 from storyreel.training.actions import (
     ACTIONS,
@@ -72,7 +72,8 @@ def test_the_loss_is_small_for_what_is_right_alone() -> None:
 def test_a_run_leaves_a_reader_that_loads(tmp_path: Path) -> None:
     run(RUN, tmp_path, device="cpu", workers=0)
     reader = load_action_reader(tmp_path / "actions" / "reader")
+    assert sorted(action for own in reader.classes.values() for action in own) == sorted(ACTIONS)
     assert list(reader.config["actions"]) == list(ACTIONS)
     scores = reader.scores(torch.zeros(24, 48, 72, 3, dtype=torch.uint8))
-    assert scores.shape == (len(CHARACTERS), len(ACTIONS))
+    assert scores.shape == (len(CHARACTERS), len(CLASSES))
     assert torch.isfinite(scores).all()

@@ -34,7 +34,8 @@ class Evaluate:
 
     With DIR: cuts, flicker, frozen frames, seams, motion, sharpness and consistency of every video in it (or of each
     method's, in a folder a method), against the storyboard beside it; of toons also places, characters, actions,
-    colours and memory. docs/metrics.md says what each means. Results, a page with film strips and VBench's files lie in --out.
+    colours and memory. docs/metrics.md says what each means. Results, a page with film strips and VBench's files lie in
+    --out.
 
     Without DIR: draws new stories, rebuilds them with the autoencoder, generates their texts anew, and lets a probe (a
     small network trained on the truth) read the place and the characters in all three. Shares come with a 95% interval,

@@ -23,8 +23,18 @@ READ_FRAMES = 24
 """Frames of a segment that it looks at: every second one of 48."""
 READ_SIZE = (96, 144)
 CELL = 8
-SMOOTHED_FRAMES = 5
-"""An action counts with its mean over so many frames, 0.6 s."""
+SMOOTHED_FRAMES = 9
+"""An action counts with its mean over so many frames, 1.1 s."""
+CLASSES: dict[str, tuple[str, ...]] = {
+    "go": ("walk", "run", "crash"),
+    "jump": ("jump",),
+    "dance": ("dance",),
+    "lie": ("sleep", "fall"),
+    "stay": (
+        "stand", "look", "sit", "laugh", "wave", "ring", "peek", "hide", "cry", "eat", "give", "pick_up", "put_down",
+    ),
+}  # fmt: skip
+"""What the weights that ship can tell apart: kinds of the actions that they were taught."""
 
 
 class ActionReader(ModelMixin, ConfigMixin):
@@ -36,9 +46,11 @@ class ActionReader(ModelMixin, ConfigMixin):
         characters: tuple[str, ...],
         actions: tuple[str, ...],
         widths: tuple[int, ...] = (16, 32, 64),
-        thresholds: tuple[float, ...] = (),
+        classes: dict[str, tuple[str, ...]] | None = None,
+        thresholds: dict[str, float] | None = None,
     ) -> None:
-        """thresholds: an action is read where its score is at least so much, one an action; none: 0.5."""
+        """classes: kinds of actions that are read, None for each action by itself. thresholds: a kind is read where its
+        score is at least so much; 0.5 for those without one."""
         super().__init__()
         first, second, width = widths
         self.stem = nn.Conv2d(6, first, 3, stride=2, padding=1)
@@ -60,21 +72,29 @@ class ActionReader(ModelMixin, ConfigMixin):
             x = block(x, count[1])
         return self.to_characters(x).unflatten(0, count), self.to_actions(x).unflatten(0, count)
 
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """The actions of each kind that it reads."""
+        return self.config["classes"] or {action: (action,) for action in self.config["actions"]}
+
     @torch.no_grad()
     def scores(self, frames: Tensor) -> Tensor:
-        """How surely each character does each action at some time of a segment, float32 `[characters, actions]`.
+        """How surely each character does each kind of action at some time, float32 `[characters, classes]`.
 
         frames: uint8 `[F, H, W, 3]`, READ_FRAMES evenly spaced ones of a segment.
         """
         who, what = self(prepared(frames.to(self.device))[None].to(self.dtype))
-        return segment_scores(who[0].float(), what[0].float()).cpu()
+        actions = list(self.config["actions"])
+        groups = [[actions.index(action) for action in own] for own in self.classes.values()]
+        return segment_scores(who[0].float(), what[0].float(), groups).cpu()
 
     def read(self, scores: Tensor) -> dict[str, frozenset[str]]:
-        """The actions of each character that its scores `[characters, actions]` speak for."""
-        actions, thresholds = self.config["actions"], self.config["thresholds"] or [0.5] * scores.shape[1]
-        seen = scores >= torch.tensor(thresholds)
+        """The kinds of actions of each character that its scores `[characters, classes]` speak for."""
+        # By name, since a saved config is sorted.
+        least = self.config["thresholds"] or {}
+        seen = scores >= torch.tensor([least.get(kind, 0.5) for kind in self.classes])
         return {
-            name: frozenset(action for action, there in zip(actions, row, strict=True) if there)
+            name: frozenset(kind for kind, there in zip(self.classes, row, strict=True) if there)
             for name, row in zip(self.config["characters"], seen.tolist(), strict=True)
         }
 
@@ -123,15 +143,16 @@ def prepared(frames: Tensor) -> Tensor:
     return pixels / 127.5 - 1
 
 
-def segment_scores(who: Tensor, what: Tensor) -> Tensor:
+def segment_scores(who: Tensor, what: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
     """Logits of the cells of a segment, `[F, characters + 1, h, w]` and `[F, actions, h, w]`, to scores
-    `[characters, actions]`: the highest mean over SMOOTHED_FRAMES frames of the share of each action in the cells that
-    show the character, times how surely it is there."""
+    `[characters, groups]`: the highest mean over SMOOTHED_FRAMES frames of the share of each group of actions in the
+    cells that show the character, times how surely it is there."""
     there = who.softmax(1)[:, :-1].flatten(2)
-    doing = what.softmax(1).flatten(2)
+    shares = what.softmax(1).flatten(2)
+    doing = torch.stack([shares[:, list(group)].sum(1) for group in groups], dim=1)
     weights = there**2
-    shares = torch.einsum("fcn,fan->fca", weights, doing) / weights.sum(2, keepdim=True).clamp_min(1e-6)
-    frames = shares * there.amax(2, keepdim=True)
+    means = torch.einsum("fcn,fan->fca", weights, doing) / weights.sum(2, keepdim=True).clamp_min(1e-6)
+    frames = means * there.amax(2, keepdim=True)
     return F.avg_pool1d(frames.permute(1, 2, 0), SMOOTHED_FRAMES, stride=1).amax(2)
 
 
@@ -143,8 +164,3 @@ def load_action_reader(folder: Path) -> ActionReader:
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise WeightsError(f"{folder} holds no reader of actions: {first_line} Copy it again.") from error
-
-
-def read_offsets(count: int) -> Sequence[int]:
-    """Which of a segment's `count` frames (48 at 16 a second) it looks at."""
-    return [min(count - 1, round((own + 1) * count / READ_FRAMES) - 1) for own in range(READ_FRAMES)]

@@ -211,7 +211,7 @@ def probe() -> ProbeRun:
 
 
 def actions() -> ActionsRun:
-    """The reader of actions, for a processor: 20 minutes on one core."""
+    """The reader of actions, made for a processor."""
     optimiser = OptimiserConfig(learning_rate=2e-3, warmup_steps=50, clip=1.0, ema_decay=0.99, matrices="muon")
     return ActionsRun("actions", optimiser, 1500, HEIGHT, WIDTH, first_seed=6_000_000)
 

@@ -33,6 +33,7 @@ SEGMENTS = Limit(
 LIMITS: dict[str, Limit] = {
     **dict.fromkeys(("steps", "batch", "frames", "count", "segments", "story_segments", "rows_at_once"), ONE_OR_MORE),
     **dict.fromkeys(("height", "width", "max_text_tokens"), ONE_OR_MORE),
+    **dict.fromkeys(("first_stories", "steps_a_story", "kept_stories"), ONE_OR_MORE),
     **dict.fromkeys(("seed", "first_seed", "stills", "warmup_steps", "weight_decay"), NOT_NEGATIVE),
     **dict.fromkeys(("kl_weight", "latent_noise"), NOT_NEGATIVE),
     **dict.fromkeys(("learning_rate", "pretrained_learning_rate", "clip", "level_power"), POSITIVE),

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from storyreel.evaluation.action_reader import CELL, READ_FRAMES, READ_SIZE, ActionReader, prepared
+from storyreel.evaluation.action_reader import CELL, CLASSES, READ_FRAMES, READ_SIZE, ActionReader, prepared
 from storyreel.toons.grammar import make_story
 from storyreel.toons.renderer import StoryRenderer
 from storyreel.toons.script import Action, Species
@@ -131,7 +131,7 @@ def reader_loss(who: Tensor, what: Tensor, true_who: Tensor, true_what: Tensor) 
 def train_actions(run: ActionsRun, root: Path, *, device: torch.device, clock: Clock, report: Report) -> None:
     """Trains, and writes the moving average in half precision to ROOT/NAME/reader."""
     torch.manual_seed(run.seed)
-    reader = ActionReader(CHARACTERS, ACTIONS, run.widths)
+    reader = ActionReader(CHARACTERS, ACTIONS, run.widths, CLASSES)
     nn.Module.to(reader, device, torch.bfloat16, memory_format=torch.channels_last)
     optimiser = MasterOptimiser(reader.named_parameters(), run.optimiser)
     drawing = Drawing(run, parallel.own_seed(run.seed))

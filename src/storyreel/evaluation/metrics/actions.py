@@ -24,7 +24,7 @@ METRICS = (
         "actions_right",
         "share",
         "higher",
-        "(segment, character, action) told by the text that the reader of actions sees in the segment",
+        "(segment, character, kind of action) told by the text that the reader of actions sees in the segment",
     ),
     Metric(
         "actions_by_chance",
@@ -40,7 +40,7 @@ Seen = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class ToldAction:
-    """One thing that a text tells, and whether it was seen."""
+    """One thing that a text tells, its kind of action, and whether it was seen."""
 
     segment: int
     species: str
@@ -61,6 +61,9 @@ class ActionEyes:
         torch.nn.Module.to(self.reader, device)
         self.name = "storyreel's reader of actions"
         self.sha256 = hash_of_weights(folder)
+        self.kinds: dict[str, str] = {
+            action: kind for kind, actions in self.reader.classes.items() for action in actions
+        }
 
     def see(self, frames: Sequence[np.ndarray]) -> Seen:
         """What each species does in a segment, of READ_FRAMES frames that `shrunk` made."""
@@ -93,16 +96,19 @@ def told_elsewhere() -> tuple[tuple[tuple[Told, ...], ...], ...]:
     )
 
 
-def measure_actions(story: Story | None, seen: Sequence[Seen]) -> tuple[dict[str, Measured], list[ToldAction]]:
-    """The metrics above, and each thing told; `seen` is what was read in each whole segment of the video."""
+def measure_actions(
+    story: Story | None, seen: Sequence[Seen], kinds: Mapping[str, str]
+) -> tuple[dict[str, Measured], list[ToldAction]]:
+    """The metrics above, and each thing told; `seen` is what was read in each whole segment of the video, `kinds` of
+    which kind each action is."""
     if story is None or story.toon is None:
         return dict.fromkeys((metric.name for metric in METRICS), missing("the story is not told in toons' words")), []
     told = [
-        ToldAction(segment, species, action, action in own.get(species, ()))
+        ToldAction(segment, species, kind, kind in own.get(species, ()))
         for segment, (actions, own) in enumerate(zip(actions_of(story), seen, strict=False))
-        for species, action in dict.fromkeys(actions)
+        for species, kind in in_kinds(actions, kinds)
     ]
-    chance = by_chance(seen)
+    chance = by_chance(seen, kinds)
     metrics = {
         "actions_right": share(sum(own.seen for own in told), len(told), "no text of a whole segment tells an action"),
         "actions_by_chance": share(*chance, "no segment is whole"),
@@ -110,13 +116,18 @@ def measure_actions(story: Story | None, seen: Sequence[Seen]) -> tuple[dict[str
     return metrics, told
 
 
-def by_chance(seen: Sequence[Seen]) -> tuple[int, int]:
+def in_kinds(told: Sequence[Told], kinds: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(species, kind of action) of a segment, each once."""
+    return list(dict.fromkeys((species, kinds[action]) for species, action in told))
+
+
+def by_chance(seen: Sequence[Seen], kinds: Mapping[str, str]) -> tuple[int, int]:
     """(seen, told) of what other stories tell of the same segments."""
     right = count = 0
     for story in told_elsewhere():
         for segment, own in enumerate(seen):
-            for species, action in dict.fromkeys(story[segment % OTHER_SEGMENTS]):
-                right += action in own.get(species, ())
+            for species, kind in in_kinds(story[segment % OTHER_SEGMENTS], kinds):
+                right += kind in own.get(species, ())
                 count += 1
     return right, count
 

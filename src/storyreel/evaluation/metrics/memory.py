@@ -1,8 +1,8 @@
 """Memory probes: what no text tells, the video chose itself at first; is it the same when it is seen again?
 
 A probe is two segments between which the thing was out of view for `gap` segments (0: they are neighbours, a control).
-Families: the wallpaper or sky and the floor of a place (in any toon); the collar of a character, the colours of
-furniture and of things (in drawn toons, whose geometry is known). A probe counts only where both segments are readable:
+Families: the wallpaper or sky and the floor of a place (in any toon); the collar of a character and the colours of
+furniture (in drawn toons, whose geometry is known). A probe counts only where both segments are readable:
 the demo's probe sees the right place, or the character, in both, and both colours can be read. So a video that shows
 the wrong thing has no memory score, neither a bad nor a good one.
 """
@@ -67,13 +67,11 @@ def memory_probes(story: Story, readings: Readings, seen: Sequence[tuple[str, fr
             there = b < len(seen) and species[name] in seen[a][1] and species[name] in seen[b][1]
             first, again = (readings.collars[own, name] if there else None for own in (a, b))
             found.append(MemoryProbe("collar", b - a - 1, "collar", len(COLLAR), first, again))
-    for thing, segments in _shown_in(readings.things).items():
+    for piece, segments in _shown_in(readings.furniture).items():
         for a, b in itertools.pairwise(segments):
-            there = b < len(seen) and (
-                thing.family == "prop" or (seen[a][0] == toon[a].place and seen[b][0] == toon[b].place)
-            )
-            first, again = (readings.things[own, thing] if there else None for own in (a, b))
-            found.append(MemoryProbe(thing.family, b - a - 1, thing.kind, thing.values, first, again))
+            there = b < len(seen) and seen[a][0] == toon[a].place and seen[b][0] == toon[b].place
+            first, again = (readings.furniture[own, piece] if there else None for own in (a, b))
+            found.append(MemoryProbe("furniture", b - a - 1, piece.kind, piece.values, first, again))
     return found
 
 

@@ -22,7 +22,6 @@ from storyreel.toons.palette import (
     NIGHT_FUR_TINT,
     NIGHT_ROOM_TINT,
     NIGHT_TINT,
-    PROP,
     RGB,
     SPECIES_COLOURS,
     WALL,
@@ -173,11 +172,6 @@ def furniture_ramps(kind: str, night: bool, indoors: bool) -> Ramps:
         return _room_at_night(rgb, heights) if indoors else [tinted(rgb, NIGHT_TINT)]
 
     return {name: Shades(shades(FURNITURE[name])) for name in spec.colours}
-
-
-def prop_ramps(night: bool) -> Ramps:
-    """Each colour of a thing."""
-    return {name: Shades([_lit(rgb, night)]) for name, rgb in PROP.items()}
 
 
 def _told_apart(rgb: RGB, others: Sequence[RGB]) -> bool:

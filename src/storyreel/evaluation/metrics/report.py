@@ -82,7 +82,7 @@ def memory_line(row: MemoryRow) -> str:
     ceiling = f"{100 * row.ceiling.value:.0f}%" if row.ceiling else "not measured"
     score = "" if row.score is None else f", score {row.score:.2f}"
     asked = f"{row.asked} asked"
-    return f"{row.family:7} gap {row.gap:2}: {right}, {asked}; floor {100 * row.floor:.0f}%, ceiling {ceiling}{score}"
+    return f"{row.family:9} gap {row.gap:2}: {right}, {asked}; floor {100 * row.floor:.0f}%, ceiling {ceiling}{score}"
 
 
 def action_line(row: ActionRow) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storyreel.evaluation.metrics.definition import Measured, Metric, missing, share
+from storyreel.evaluation.metrics.furniture import Piece, read_furniture
 from storyreel.evaluation.metrics.palettes import (
     INDOORS,
     LEAST_LEAD,
@@ -25,7 +26,6 @@ from storyreel.evaluation.metrics.palettes import (
     wall_ramps,
 )
 from storyreel.evaluation.metrics.stories import Story
-from storyreel.evaluation.metrics.thing_readings import Thing, read_things
 from storyreel.toons.builds import BUILD
 from storyreel.toons.script import PlaceKind
 
@@ -53,13 +53,13 @@ METRICS = (
 @dataclass(frozen=True)
 class Readings:
     """Read by segment: `walls`, `floors` (None: unreadable), by (segment, name) `furs` and `collars`, by (segment,
-    thing) `things`."""
+    piece) `furniture`."""
 
     walls: tuple[str | None, ...]
     floors: tuple[str | None, ...]
     furs: dict[tuple[int, str], str | None]
     collars: dict[tuple[int, str], str | None]
-    things: dict[tuple[int, Thing], str | None]
+    furniture: dict[tuple[int, Piece], str | None]
 
 
 class ColourReader:
@@ -69,7 +69,7 @@ class ColourReader:
         self._story = story
         self._counts: dict[tuple[str, int, str], list[Counts]] = defaultdict(list)
         self._pixels: dict[tuple[str, int, str], int] = defaultdict(int)
-        self._things: dict[tuple[int, Thing], list[tuple[Counts, int]]] = defaultdict(list)
+        self._furniture: dict[tuple[int, Piece], list[tuple[Counts, int]]] = defaultdict(list)
 
     def add(self, number: int, segment: int, frame: np.ndarray) -> None:
         """Frame `number`, uint8 `[H, W, 3]` RGB."""
@@ -84,8 +84,8 @@ class ColourReader:
         if drawn and own.place is not None:
             assert self._story.truth is not None
             place = self._story.truth["story"]["places"][drawn["place_index"]]
-            for thing, counts, pixels in read_things(frame, place, drawn, own.night, own.place in INDOORS):
-                self._things[segment, thing].append((counts, pixels))
+            for piece, counts, pixels in read_furniture(frame, place, drawn, own.night, own.place in INDOORS):
+                self._furniture[segment, piece].append((counts, pixels))
         for character in drawn["characters"] if drawn else ():
             if drawn and character["fraction"] > IN_VIEW:
                 self._character(segment, frame, character, drawn, own.night)
@@ -126,9 +126,9 @@ class ColourReader:
             for key, counts in self._counts.items()
         }
         segments = range(len(self._story.scenes))
-        things = {
+        furniture = {
             key: most_counted([counts for counts, _ in own], sum(pixels for _, pixels in own))
-            for key, own in self._things.items()
+            for key, own in self._furniture.items()
             if len(own) > 1
         }
         return Readings(
@@ -136,7 +136,7 @@ class ColourReader:
             tuple(found.get(("floor", segment, "")) for segment in segments),
             {(segment, name): value for (what, segment, name), value in found.items() if what == "fur"},
             {(segment, name): value for (what, segment, name), value in found.items() if what == "collar"},
-            things,
+            furniture,
         )
 
     def told(self) -> dict[str, str]:

@@ -90,7 +90,7 @@ def measure_video(
     borders = find_borders(looks.thumbs, looks.candidates, float(shape.rate), config) if shape.frames > 1 else []
     found = [border.start for border in borders if border.kind == "cut"]
     metrics, memory = watched.measured(shape, found)
-    done, told = actions.measure_actions(story, watched.seen_doing)
+    done, told = actions.measure_actions(story, watched.seen_doing, eyes.actions.kinds)
     metrics |= done
     order = {metric.name: metrics[metric.name] for metric in METRICS}
     return VideoResult(shape, order, memory, told, watched.strip)
