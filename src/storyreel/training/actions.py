@@ -132,7 +132,8 @@ def train_actions(run: ActionsRun, root: Path, *, device: torch.device, clock: C
     """Trains, and writes the moving average in half precision to ROOT/NAME/reader."""
     torch.manual_seed(run.seed)
     reader = ActionReader(CHARACTERS, ACTIONS, run.widths, CLASSES)
-    nn.Module.to(reader, device, torch.bfloat16, memory_format=torch.channels_last)
+    nn.Module.to(reader, device, torch.bfloat16)
+    torch.nn.utils.convert_conv2d_weight_memory_format(reader, torch.channels_last)
     optimiser = MasterOptimiser(reader.named_parameters(), run.optimiser)
     drawing = Drawing(run, parallel.own_seed(run.seed))
 
@@ -150,4 +151,5 @@ def train_actions(run: ActionsRun, root: Path, *, device: torch.device, clock: C
     train_steps(run, root / run.name, optimiser, one_step, steps=run.steps, clock=clock, report=report)
     if parallel.is_first():
         optimiser.use_average()
-        nn.Module.to(reader, torch.float16).save_pretrained(root / run.name / "reader")
+        nn.Module.to(reader, torch.float16)
+        reader.save_pretrained(root / run.name / "reader")

@@ -185,7 +185,7 @@ Run = SingleRun | PlanRun
 def check_batches(run: Run, processes: int) -> None:
     """TrainingError where a batch, which is that of all processes together, does not divide among them."""
     runs = [single for single, _ in run.runs] if isinstance(run, PlanRun) else [run]
-    trained = VAERun | DiffusionRun | ProbeRun | ActionsRun
+    trained = (VAERun, DiffusionRun, ProbeRun, ActionsRun)
     batches = {single.name: single.batch for single in runs if isinstance(single, trained)}
     common = math.gcd(*batches.values())
     for name, batch in batches.items():

@@ -106,7 +106,8 @@ class ColourReader:
         scale = len(frame) / (drawn["camera"][3] - drawn["camera"][1])
         wide, deep = (scale * own for own in BUILD[species].collar)
         if shows_chest(character, drawn, 1.5 * wide):
-            chest = around(frame, *character["points"]["collar"], COLLAR_PART[0] * wide, COLLAR_PART[1] * deep)
+            x, y = character["points"]["collar"]
+            chest = around(frame, x, y, COLLAR_PART[0] * wide, COLLAR_PART[1] * deep)
             if len(chest) >= LEAST_CHEST:
                 counts = count_colours(chest, collar_ramps(self._told_fur(name), night))
                 self._note("collar", segment, name, counts, len(chest))
