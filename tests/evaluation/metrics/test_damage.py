@@ -33,7 +33,7 @@ def test_a_drawing_is_as_good_as_can_be(of_the_drawing: VideoResult) -> None:
 def test_what_no_text_tells_is_remembered_by_a_drawing(of_the_drawing: VideoResult) -> None:
     readable = [own for own in of_the_drawing.memory if own.first is not None and own.again is not None]
     assert len(readable) > 10
-    assert {own.family for own in readable} == {"wall", "floor", "collar"}
+    assert {own.family for own in readable} == {"wall", "floor", "collar", "furniture"}
     assert max(own.gap for own in readable) == 1
     assert sum(own.first == own.again for own in readable) >= len(readable) - 1
 
