@@ -7,9 +7,11 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 from transformers.utils import logging as transformers_logging
 
+from storyreel.assets import DEMO_MODEL
 from storyreel.errors import ConfigError, StoryboardError, WeightsError
 from storyreel.models.text import encode_texts
 from storyreel.models.transformer import StoryreelTransformer3DModel
+from storyreel.models.vae import window_of
 from storyreel.sampling.device import multiplies_bfloat16
 from storyreel.sampling.model_folder import ModelInfo, fastest_dtypes
 from storyreel.sampling.pipeline import StoryreelPipeline, load_pipeline, save_pipeline
@@ -191,6 +193,20 @@ def test_diffusers_own_from_pretrained_reads_the_folder_too(saved_model, story):
     torch.testing.assert_close(latents_of(theirs, story), latents_of(load_pipeline(saved_model), story))
 
 
+def test_the_autoencoders_window_is_kept(pipeline, copied, tmp_path):
+    path = copied / "vae" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"_window_frames": 16}))
+    own = load_pipeline(copied)
+    assert window_of(own.vae) == 16
+    save_pipeline(own, tmp_path / "again", height=32, width=48, max_text_tokens=24)
+    assert window_of(load_pipeline(tmp_path / "again").vae) == 16
+    assert (
+        window_of(StoryreelPipeline.from_pretrained(copied, local_files_only=True, low_cpu_mem_usage=False).vae) == 16
+    )
+    assert window_of(pipeline.vae) is None
+    assert window_of(load_pipeline(DEMO_MODEL).vae) == 24
+
+
 def test_the_stochastic_scheduler_round_trips(pipeline, tmp_path):
     other = StoryreelPipeline(**{**pipeline.components, "scheduler": build_scheduler("dpm", snr_shift_scale=2.0)})
     save_pipeline(other, tmp_path / "m", height=32, width=48, max_text_tokens=24)
@@ -292,6 +308,8 @@ def test_one_flipped_bit_is_found(copied):
         ("transformer", {"text_embed_dim": 8}, "but [32, 8] in this model"),
         ("transformer", {"surprise": 1}, "does not describe a StoryreelTransformer3DModel"),
         ("vae", {"latent_channels": 8}, "in this model"),
+        ("vae", {"_window_frames": 12}, "window is 12, but the autoencoder takes 8 frames at once"),
+        ("vae", {"_window_frames": "day"}, "vae/config.json"),
         ("text_encoder", {"num_layers": 3}, "lacks encoder.block.2"),
     ],
 )

@@ -25,6 +25,9 @@ from storyreel.errors import ConfigError, WeightsError, refusal
 from storyreel.models.vae_channels_last import decode_chunks, decoder_forward, encode_chunks, encoder_forward
 from storyreel.ops.resize import enlarge
 
+WINDOW_KEY = "_window_frames"
+"""In a VAE's config.json; diffusers keeps what begins with an underscore, and does not read it."""
+
 
 def load_vae(folder: Path) -> AutoencoderKLCogVideoX:
     """The VAE of a folder that `save_pretrained` wrote, in float32 on the CPU; WeightsError where there is none."""
@@ -85,12 +88,12 @@ def set_window(vae: AutoencoderKLCogVideoX, frames: int | None) -> None:
     if frames is not None and (frames < 1 or frames % chunk):
         limit = f"the autoencoder takes {chunk} frames at once"
         raise ConfigError(refusal("window", frames, limit, f"Try {max(frames // chunk, 1) * chunk}"))
-    vae.register_to_config(_window_frames=frames)
+    vae.register_to_config(**{WINDOW_KEY: frames})
 
 
 def window_of(vae: AutoencoderKLCogVideoX) -> int | None:
     """What `set_window` noted, frames of video."""
-    return vae.config.get("_window_frames")
+    return vae.config.get(WINDOW_KEY)
 
 
 @torch.no_grad()

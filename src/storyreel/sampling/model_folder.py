@@ -20,10 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 import storyreel
-from storyreel.errors import WeightsError
+from storyreel.errors import ConfigError, WeightsError
 from storyreel.models.state_dict import load_cogvideox
 from storyreel.models.text import load_text_encoder, load_tokenizer
 from storyreel.models.transformer import StoryreelTransformer3DModel
+from storyreel.models.vae import WINDOW_KEY, set_window
 from storyreel.sampling.contact_sheet import LatentRGB
 from storyreel.sampling.device import CPU_FACTS, multiplies_bfloat16
 from storyreel.sampling.request import check_is_model
@@ -159,10 +160,19 @@ def _load_part(folder: Path, part: str, dtype: torch.dtype) -> Any:
         return _scheduler(folder)
     kind = StoryreelTransformer3DModel if part == "transformer" else AutoencoderKLCogVideoX
     model = _from_config(kind, folder / "config.json")
+    if part == "vae":
+        _keep_window(model, folder / "config.json")
     # diffusers' own `to` warns of an empty list of modules that should stay in float32
     nn.Module.to(model, dtype=dtype)
     load_cogvideox(model, folder)
     return model
+
+
+def _keep_window(vae: AutoencoderKLCogVideoX, path: Path) -> None:
+    try:
+        set_window(vae, _read_json(path).get(WINDOW_KEY))
+    except (ConfigError, TypeError) as error:
+        raise WeightsError(f"{path}: {_first_line(error)}. {_remedy()}") from error
 
 
 def _scheduler(folder: Path) -> Scheduler:
