@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from storyreel.errors import WeightsError
+from storyreel.evaluation.probe import DownStage
 
 READ_FRAMES = 24
 """Frames of a segment that it looks at: every second one of 48."""
@@ -54,7 +55,7 @@ class ActionReader(ModelMixin, ConfigMixin):
         super().__init__()
         first, second, width = widths
         self.stem = nn.Conv2d(6, first, 3, stride=2, padding=1)
-        self.stages = nn.ModuleList([_Stage(first, second), _Stage(second, width)])
+        self.stages = nn.ModuleList([DownStage(first, second), DownStage(second, width)])
         self.blocks = nn.ModuleList([_Block(width, 1), _Block(width, 2), _Block(width, 4)])
         self.to_characters = nn.Conv2d(width, len(characters) + 1, 1)
         self.to_actions = nn.Conv2d(width, len(actions), 1)
@@ -97,21 +98,6 @@ class ActionReader(ModelMixin, ConfigMixin):
             name: frozenset(kind for kind, there in zip(self.classes, row, strict=True) if there)
             for name, row in zip(self.config["characters"], seen.tolist(), strict=True)
         }
-
-
-class _Stage(nn.Module):
-    """Halves the sides: a strided convolution, then a residual one."""
-
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(channels, out, 3, stride=2, padding=1)
-        self.norm1 = nn.GroupNorm(4, out)
-        self.conv = nn.Conv2d(out, out, 3, padding=1)
-        self.norm2 = nn.GroupNorm(4, out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.silu(self.norm1(self.down(x)))
-        return x + F.silu(self.norm2(self.conv(x)))
 
 
 class _Block(nn.Module):

@@ -28,7 +28,7 @@ class Probe(ModelMixin, ConfigMixin):
     def __init__(self, places: tuple[str, ...], characters: tuple[str, ...], width: int = 24) -> None:
         super().__init__()
         widths = [3, width, 2 * width, 3 * width, 4 * width, 5 * width]
-        self.stages = nn.ModuleList(_Stage(a, b) for a, b in itertools.pairwise(widths))
+        self.stages = nn.ModuleList(DownStage(a, b) for a, b in itertools.pairwise(widths))
         self.to_places = nn.Linear(2 * widths[-1], len(places))
         self.to_characters = nn.Linear(2 * widths[-1], len(characters))
 
@@ -45,7 +45,7 @@ class Probe(ModelMixin, ConfigMixin):
         return torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1).unflatten(0, frames.shape[:2])
 
 
-class _Stage(nn.Module):
+class DownStage(nn.Module):
     """Halves the sides: a strided convolution, then a residual one."""
 
     def __init__(self, channels: int, out: int) -> None:
