@@ -16,18 +16,6 @@ from storyreel.models.vae import (
 )
 
 
-@pytest.fixture(scope="module")
-def vae():
-    torch.manual_seed(0)
-    vae = AutoencoderKLCogVideoX(
-        block_out_channels=(8, 8, 16, 16), latent_channels=4, layers_per_block=1, norm_num_groups=4, scaling_factor=0.7
-    )
-    with torch.no_grad():
-        for parameter in vae.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return vae.eval()
-
-
 @pytest.mark.parametrize("latents", [1, 2, 3, 4, 13, 25, 37])
 def test_stream_equals_the_whole_decode(vae, latents):
     z = torch.randn(2, 4, latents, 2, 3, generator=torch.Generator().manual_seed(latents))

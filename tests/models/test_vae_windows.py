@@ -14,15 +14,8 @@ LATENTS = WINDOW // 4
 
 
 @pytest.fixture(scope="module")
-def plain():
-    torch.manual_seed(0)
-    vae = AutoencoderKLCogVideoX(
-        block_out_channels=(8, 8, 16, 16), latent_channels=4, layers_per_block=1, norm_num_groups=4, scaling_factor=0.7
-    )
-    with torch.no_grad():
-        for parameter in vae.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return vae.eval()
+def plain(vae):
+    return vae
 
 
 @pytest.fixture(scope="module")
