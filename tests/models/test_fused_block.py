@@ -170,7 +170,8 @@ def test_on_a_gpu(mixer, seconds):
     right = results(copy.deepcopy(model).double(), seconds, True, **shape)
     plain = errors(results(copy.deepcopy(model).cuda(), seconds, True, "cuda", **shape), right)
     fused = errors(results(prepare_for_gpu(model.cuda()), seconds, True, "cuda", **shape), right)
-    assert all(fused[name] < 2 * plain[name] + 1e-3 for name in fused), {n: (fused[n], plain[n]) for n in fused}
+    assert len(fused) > 40
+    assert not {n: (fused[n], plain[n]) for n in fused if not fused[n] < 2 * plain[n] + 1e-3}
 
 
 if __name__ == "__main__":

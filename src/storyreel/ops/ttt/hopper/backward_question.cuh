@@ -41,8 +41,9 @@ __device__ __forceinline__ void network_backward(Worker<P>& own, uint32_t x, int
   wgmma::fence();
   multiply<true>(g1, x, own.matrix(P::INNER), true);
   wgmma::commit();
-  pieces::add_column_sums<64>(own.floats(P::H2), own.floats(P::H2), own.outer(), own.warp, own.lane);
-  pieces::add_column_sums<64>(own.floats(P::H1), own.floats(P::H1), own.matrix(P::INNER), own.warp, own.lane);
+  const pieces::ColumnSums sums[] = {{own.floats(P::H2), own.floats(P::H2), own.outer(), own.warp},
+                                     {own.floats(P::H1), own.floats(P::H1), own.matrix(P::INNER), own.warp}};
+  pieces::add_column_sums(sums, own.lane);
   wgmma::wait<0>();
   wgmma::settle(g1);
   wgmma::settle(g2);
@@ -56,16 +57,17 @@ __device__ __forceinline__ void question(Worker<P>& own, int j, int mini_batch, 
   const uint32_t q = own.stage();
   Pairs bend;
   Values z, dq;
+  pieces::fill_columns(z, own.b1(j + 1), own.lane);
   own.wait_for_stage();
   wgmma::settle(z);
   wgmma::fence();
-  multiply<false>(z, q, own.w1(j + 1), false);
+  multiply<false>(z, q, own.w1(j + 1), true);
   wgmma::commit();
   wgmma::wait<0>();
   wgmma::settle(z);
   {
     Pairs x2;
-    hidden_values(own, z, own.b1(j + 1), x2, bend);
+    hidden_values(own, z, x2, bend);
     wgmma::settle(z);
     wgmma::fence();
     multiply_pairs<false>(z, x2, own.w2(j + 1), false);

@@ -54,14 +54,15 @@ __device__ __forceinline__ void replay(Worker<P>& own, int j, int group, Values&
   const uint32_t k = own.stage();
   Pairs bend, operand;
   Values z;
+  pieces::fill_columns(z, own.b1(j), own.lane);
   own.wait_for_stage();
   wgmma::settle(z);
   wgmma::fence();
-  multiply<false>(z, k, own.w1(j), false);
+  multiply<false>(z, k, own.w1(j), true);
   wgmma::commit();
   wgmma::wait<0>();
   wgmma::settle(z);
-  hidden_values(own, z, own.b1(j), operand, bend);
+  hidden_values(own, z, operand, bend);
   wgmma::settle(z);
   wgmma::fence();
   multiply_pairs<false>(z, operand, own.w2(j), false);
@@ -110,8 +111,9 @@ __device__ __forceinline__ void replay(Worker<P>& own, int j, int group, Values&
   wgmma::fence();
   multiply<true>(w1, k, own.matrix(P::INNER), true);
   wgmma::commit();
-  pieces::add_column_sums<64>(own.b2(j + 1), own.b2(j), own.outer(), own.warp, own.lane);
-  pieces::add_column_sums<64>(own.b1(j + 1), own.b1(j), own.matrix(P::INNER), own.warp, own.lane);
+  const pieces::ColumnSums sums[] = {{own.b2(j + 1), own.b2(j), own.outer(), own.warp},
+                                     {own.b1(j + 1), own.b1(j), own.matrix(P::INNER), own.warp}};
+  pieces::add_column_sums(sums, own.lane);
   wgmma::wait<1>();
   wgmma::settle(w2);
   pieces::store_matrix(own.w2(j + 1), w2, own.warp, own.lane);

@@ -18,16 +18,10 @@ __device__ __forceinline__ float row_mean(float lane_sum) { return pieces::row_s
 
 // To mean 0 and variance 1; returns what the values were multiplied by.
 __device__ __forceinline__ float standardise(float (&z)[16], float eps) {
-  float sum = 0.f, squares = 0.f;
+  const float mean = row_mean(pieces::line_sum([&](int c) { return z[c]; }));
 #pragma unroll
-  for (int c = 0; c < 16; ++c) sum += z[c];
-  const float mean = row_mean(sum);
-#pragma unroll
-  for (int c = 0; c < 16; ++c) {
-    z[c] -= mean;
-    squares = fmaf(z[c], z[c], squares);
-  }
-  const float inverse = rsqrtf(row_mean(squares) + eps);
+  for (int c = 0; c < 16; ++c) z[c] -= mean;
+  const float inverse = rsqrtf(row_mean(pieces::line_sum([&](int c) { return z[c] * z[c]; })) + eps);
 #pragma unroll
   for (int c = 0; c < 16; ++c) z[c] *= inverse;
   return inverse;
@@ -60,18 +54,18 @@ __device__ __forceinline__ void downhill(const Worker<P>& own, const LinePairs<P
 #pragma unroll
   for (int i = 0; i < P::ROWS_A_LANE; ++i) {
     Row& row = rows[i];
-    float g[16], sum = 0.f, along = 0.f;
+    float g[16], along[16];
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       const float2 gamma = own.vector(own.shared + P::GAMMA, j), s = pieces::unpack_half(standard[i][j]);
       const float2 error = errors.at(own, i, j, gamma, s);
       g[2 * j] = gamma.x * error.x;
       g[2 * j + 1] = gamma.y * error.y;
-      sum += g[2 * j] + g[2 * j + 1];
-      along = fmaf(g[2 * j], s.x, fmaf(g[2 * j + 1], s.y, along));
+      along[2 * j] = g[2 * j] * s.x;
+      along[2 * j + 1] = g[2 * j + 1] * s.y;
     }
-    row.level = row_mean(sum);
-    row.along = row_mean(along);
+    row.level = row_mean(pieces::line_sum([&](int c) { return g[c]; }));
+    row.along = row_mean(pieces::line_sum([&](int c) { return along[c]; }));
     const int line = 16 * own.warp + 8 * own.half(i) + (own.lane >> 2);
     row.factor = -own.given.scale * ptx::load_float(own.eta() + 4 * line) * row.inverse;
 #pragma unroll
@@ -166,22 +160,20 @@ __device__ __forceinline__ void norm_backward(const Worker<P>& own, Lines<P>& z,
   }
 #pragma unroll
   for (int i = 0; i < P::ROWS_A_LANE; ++i) {
+    float slope[16];
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      const float2 gamma = own.vector(own.shared + P::GAMMA, j);
+      slope[2 * j] = gamma.x * dy[i][2 * j];
+      slope[2 * j + 1] = gamma.y * dy[i][2 * j + 1];
+    }
     const float inverse = standardise(z[i], own.given.eps);
-    float sum = 0.f, along = 0.f;
+    const float level = row_mean(pieces::line_sum([&](int c) { return slope[c]; }));
+    const float lean = row_mean(pieces::line_sum([&](int c) { return slope[c] * z[i][c]; }));
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const float2 gamma = own.vector(own.shared + P::GAMMA, j);
-      const float low = gamma.x * dy[i][2 * j], high = gamma.y * dy[i][2 * j + 1];
-      sum += low + high;
-      along = fmaf(low, z[i][2 * j], fmaf(high, z[i][2 * j + 1], along));
-    }
-    const float level = row_mean(sum), lean = row_mean(along);
-#pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const float2 gamma = own.vector(own.shared + P::GAMMA, j);
-      dz2[i][j] = pieces::pack(inverse * fmaf(-z[i][2 * j], lean, fmaf(gamma.x, dy[i][2 * j], -level)),
-                               inverse * fmaf(-z[i][2 * j + 1], lean, fmaf(gamma.y, dy[i][2 * j + 1], -level)));
-    }
+    for (int j = 0; j < 8; ++j)
+      dz2[i][j] = pieces::pack(inverse * fmaf(-z[i][2 * j], lean, slope[2 * j] - level),
+                               inverse * fmaf(-z[i][2 * j + 1], lean, slope[2 * j + 1] - level));
   }
 }
 
@@ -209,37 +201,39 @@ __device__ __forceinline__ void slope_backward(const Worker<P>& own, Lines<P>& d
 #pragma unroll
   for (int i = 0; i < P::ROWS_A_LANE; ++i) {
     const Row& row = rows[i];
-    float level = 0.f, lean = 0.f, turn = 0.f;  // means of dp, dp s and dp u
+    float2 us[8], ss[8];
+#pragma unroll
+    for (int j = 0; j < 8; ++j) us[j] = pieces::unpack(across[i][j]), ss[j] = pieces::unpack_half(standard[i][j]);
+    const auto u = [&](int c) { return c & 1 ? us[c / 2].y : us[c / 2].x; };
+    const auto s = [&](int c) { return c & 1 ? ss[c / 2].y : ss[c / 2].x; };
+    const float level = row_mean(pieces::line_sum([&](int c) { return dp[i][c]; }));
+    float lean = row_mean(pieces::line_sum([&](int c) { return dp[i][c] * s(c); }));
+    const float turn = row_mean(pieces::line_sum([&](int c) { return dp[i][c] * u(c); }));
+    float squares[16];  // gamma^2 dg
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
-      const float2 u = pieces::unpack(across[i][j]), s = pieces::unpack_half(standard[i][j]);
-      const float low = dp[i][2 * j], high = dp[i][2 * j + 1];
-      level += low + high;
-      lean = fmaf(low, s.x, fmaf(high, s.y, lean));
-      turn = fmaf(low, u.x, fmaf(high, u.y, turn));
-    }
-    level = row_mean(level), lean = row_mean(lean), turn = row_mean(turn);
-    float mean = 0.f, sway = 0.f;  // of gamma^2 dg, and times s
+      const float2 gamma = own.vector(gammas, j);
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const float2 gamma = own.vector(gammas, j), s = pieces::unpack_half(standard[i][j]);
-      float &low = dp[i][2 * j], &high = dp[i][2 * j + 1];
-      low = row.factor * fmaf(-s.x, lean, low - level);  // dg
-      high = row.factor * fmaf(-s.y, lean, high - level);
-      const float left = gamma.x * gamma.x * low, right = gamma.y * gamma.y * high;
-      mean += left + right;
-      sway = fmaf(left, s.x, fmaf(right, s.y, sway));
+      for (int e = 0; e < 2; ++e) {
+        const int c = 2 * j + e;
+        const float weight = e ? gamma.y : gamma.x;
+        dp[i][c] = row.factor * fmaf(-s(c), lean, dp[i][c] - level);  // dg
+        squares[c] = weight * weight * dp[i][c];
+      }
     }
-    mean = row_mean(mean);
-    sway = fmaf(row.factor, turn, row_mean(sway));
+    const float mean = row_mean(pieces::line_sum([&](int c) { return squares[c]; }));
+    const float sway = fmaf(row.factor, turn, row_mean(pieces::line_sum([&](int c) { return squares[c] * s(c); })));
     lean *= row.factor;
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
-      const float2 gamma = own.vector(gammas, j), s = pieces::unpack_half(standard[i][j]);
-      const float2 u = pieces::unpack(across[i][j]);
-      const float low = fmaf(s.x, sway, fmaf(lean, u.x, mean)), high = fmaf(s.y, sway, fmaf(lean, u.y, mean));
-      dz2[i][j] = pieces::pack(row.inverse * fmaf(fmaf(gamma.x, gamma.x, -row.along), dp[i][2 * j], -low),
-                               row.inverse * fmaf(fmaf(gamma.y, gamma.y, -row.along), dp[i][2 * j + 1], -high));
+      float moved[2];
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int c = 2 * j + e;
+        const float more = fmaf(s(c), sway, fmaf(lean, u(c), mean));
+        moved[e] = row.inverse * (fmaf(-row.along, dp[i][c], squares[c]) - more);
+      }
+      dz2[i][j] = pieces::pack(moved[0], moved[1]);
     }
     const int token = own.token(mini_batch, own.half(i));
     if (own.near() && (own.lane & 3) == 0 && token < own.given.tokens)

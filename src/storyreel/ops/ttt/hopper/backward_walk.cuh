@@ -29,12 +29,14 @@ __device__ __forceinline__ void walk(Worker<P>& own, int j, int group, int mini_
   }
   {
     Values second, da, dp;
+    pieces::fill_columns(second, own.b1(j), own.lane);
+    pieces::fill_columns(da, own.floats(P::H1), own.lane);
     wgmma::settle(second);
     wgmma::settle(da);
     wgmma::fence();
-    multiply<false>(second, k, own.w1(j), false);
+    multiply<false>(second, k, own.w1(j), true);
     wgmma::commit();
-    multiply<false>(da, k, own.matrix(P::G1), false);
+    multiply<false>(da, k, own.matrix(P::G1), true);
     wgmma::commit();
     {
       LinePairs<P> p;
@@ -48,10 +50,9 @@ __device__ __forceinline__ void walk(Worker<P>& own, int j, int group, int mini_
     for (int s = 0; s < 4; ++s)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        const float2 bias = own.vector(own.b1(j), s, e);
         float &low = second[8 * s + 2 * e], &high = second[8 * s + 2 * e + 1], left, right;
-        const float x = gelu_and_two_slopes(low + bias.x, left, low);
-        const float y = gelu_and_two_slopes(high + bias.y, right, high);
+        const float x = gelu_and_two_slopes(low, left, low);
+        const float y = gelu_and_two_slopes(high, right, high);
         x2[s][e] = pieces::pack(x, y);
         bend[s][e] = pieces::pack_half(left, right);
       }
@@ -62,8 +63,8 @@ __device__ __forceinline__ void walk(Worker<P>& own, int j, int group, int mini_
     for (int s = 0; s < 4; ++s)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        const float2 bias = own.vector(own.floats(P::H1), s, e), slope = pieces::unpack_half(bend[s][e]);
-        const float low = da[8 * s + 2 * e] + bias.x, high = da[8 * s + 2 * e + 1] + bias.y;
+        const float2 slope = pieces::unpack_half(bend[s][e]);
+        const float low = da[8 * s + 2 * e], high = da[8 * s + 2 * e + 1];
         before[s][e] = pieces::pack(low * slope.x, high * slope.y);
         second[8 * s + 2 * e] *= low;
         second[8 * s + 2 * e + 1] *= high;

@@ -293,18 +293,16 @@ __device__ __forceinline__ void multiply_pairs(Values& d, const Pairs& a, uint32
     wgmma::product<ROWS>(d, a[s], ROWS ? layout::along_rows(b, s) : layout::along_columns(b, s), add || s > 0);
 }
 
-// x2 = gelu(z1 + b1) in bfloat16, to registers and to its tile; its slope in float16.
+// x2 = gelu(z1) in bfloat16, to registers and to its tile; its slope in float16.
 template <class P>
-__device__ __forceinline__ void hidden_values(const Worker<P>& own, const Values& z1, uint32_t b1, Pairs& x2,
-                                              Pairs& bend) {
+__device__ __forceinline__ void hidden_values(const Worker<P>& own, const Values& z1, Pairs& x2, Pairs& bend) {
 #pragma unroll
   for (int s = 0; s < 4; ++s)
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-      const float2 bias = own.vector(b1, s, e);
       float low, high;
-      const float x = pieces::gelu_and_slope(z1[8 * s + 2 * e] + bias.x, low);
-      const float y = pieces::gelu_and_slope(z1[8 * s + 2 * e + 1] + bias.y, high);
+      const float x = pieces::gelu_and_slope(z1[8 * s + 2 * e], low);
+      const float y = pieces::gelu_and_slope(z1[8 * s + 2 * e + 1], high);
       x2[s][e] = pieces::pack(x, y);
       bend[s][e] = pieces::pack_half(low, high);
     }

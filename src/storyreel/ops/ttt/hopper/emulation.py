@@ -22,7 +22,7 @@ TANH_ERROR = 2.0**-11
 class Values(NamedTuple):
     """One mini-batch from inside, in the order in which the kernel dumps them (`plan.cuh: Dump`), float32."""
 
-    z1: Tensor  # [N, b, F], without its bias
+    z1: Tensor  # [N, b, F], bias included
     z2: Tensor  # [N, b, D]
     step2: Tensor  # [N, b, D]: what z2 should move by, -eta / b times its slope
     step1: Tensor  # [N, b, F]: the same for z1
@@ -78,8 +78,8 @@ def _mini_batch(
     tanh_error: float,
 ) -> tuple[Tensor, tuple[Tensor, ...], Values]:
     w1, b1, w2, b2 = memory
-    z1 = k @ rounded(w1)
-    x2, bend = gelu_and_slope(z1 + b1, tanh_error)
+    z1 = k @ rounded(w1) + b1
+    x2, bend = gelu_and_slope(z1, tanh_error)
     x2, bend = rounded(x2), bend.half().float()
     z2 = b2 + sum(rounded(part) for part in second_layer(x2, w2, workers))
     standard, inverse = standardise(z2, problem.eps)
@@ -92,8 +92,8 @@ def _mini_batch(
     w1, b1 = w1 + k.mT @ push1, b1 + push1.sum(1, keepdim=True)
     w2, b2 = w2 + push2.mT @ x2, b2 + push2.sum(1, keepdim=True)
 
-    z1q = q @ rounded(w1)
-    parts = second_layer(rounded(gelu_and_slope(z1q + b1, tanh_error)[0]), w2, workers)
+    z1q = q @ rounded(w1) + b1
+    parts = second_layer(rounded(gelu_and_slope(z1q, tanh_error)[0]), w2, workers)
     own = torch.arange(q.shape[1]).div(q.shape[1] // workers, rounding_mode="floor")[:, None]  # who finishes a row
     z2q = b2 + sum(torch.where(own == number, part, rounded(part)) for number, part in enumerate(parts))
     y = q + gamma * standardise(z2q, problem.eps)[0] + beta

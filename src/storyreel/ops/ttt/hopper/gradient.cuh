@@ -2,25 +2,20 @@
 #pragma once
 #include "worker.cuh"
 
-// Hidden values and slopes of GELU of z1 (without bias), a tile: x2 to registers and to the matrix X2, slopes (float16)
-// to STEP1.
+// Hidden values and slopes of GELU of z1, a tile: x2 to registers and to the matrix X2, slopes (float16) to STEP1.
 template <class P>
-__device__ __forceinline__ void hidden_values(const Worker<P>& own, int tile, const float (&z1)[32], uint32_t b1,
+__device__ __forceinline__ void hidden_values(const Worker<P>& own, int tile, const float (&z1)[32],
                                               uint32_t (&x2)[4][4]) {
 #pragma unroll
   for (int s = 0; s < 4; ++s) {
     uint32_t slopes[4];
 #pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      const float2 bias = ptx::load_pair(b1 + 4 * (64 * tile + own.column(2 * s + j)));
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const float* z = z1 + 8 * s + 4 * j + 2 * half;
-        float low, high;
-        const float x = pieces::gelu_and_slope(z[0] + bias.x, low), y = pieces::gelu_and_slope(z[1] + bias.y, high);
-        x2[s][2 * j + half] = pieces::pack(x, y);
-        slopes[2 * j + half] = pieces::pack_half(low, high);
-      }
+    for (int e = 0; e < 4; ++e) {
+      float low, high;
+      const float x = pieces::gelu_and_slope(z1[8 * s + 2 * e], low);
+      const float y = pieces::gelu_and_slope(z1[8 * s + 2 * e + 1], high);
+      x2[s][e] = pieces::pack(x, y);
+      slopes[e] = pieces::pack_half(low, high);
     }
     ptx::store_blocks(pieces::blocks(own.matrix(P::X2), 4 * tile + s, own.warp, own.lane), x2[s]);
     ptx::store_blocks(pieces::blocks(own.matrix(P::STEP1), 4 * tile + s, own.warp, own.lane), slopes);
@@ -32,6 +27,7 @@ __device__ __forceinline__ void hidden_values(const Worker<P>& own, int tile, co
 template <class P>
 __device__ __forceinline__ void add_parts(const Worker<P>& own, float (&z2)[32], uint32_t b2, int exchange,
                                           uint32_t parity, const uint32_t (&mine)[4][4]) {
+  pieces::fill_columns(z2, b2, own.lane);
   own.receive(P::ARRIVED, exchange, parity);
 #pragma unroll
   for (int s = 0; s < 4; ++s) {
@@ -57,16 +53,16 @@ __device__ __forceinline__ void add_parts(const Worker<P>& own, float (&z2)[32],
         sum.x += pair.x;
         sum.y += pair.y;
       }
-      const float2 bias = ptx::load_pair(b2 + 4 * own.column(2 * s + e / 2));
-      z2[8 * s + 2 * e] = sum.x + bias.x;
-      z2[8 * s + 2 * e + 1] = sum.y + bias.y;
+      z2[8 * s + 2 * e] += sum.x;
+      z2[8 * s + 2 * e + 1] += sum.y;
     }
   }
 }
 
-// gamma (beta - (v - k)) of the lane's elements.
+// gamma (beta - (v - k)) of the lane's elements, and gamma of its columns.
 template <class P>
-__device__ __forceinline__ void load_aim(const Worker<P>& own, float (&aim)[32], uint32_t k, uint32_t v) {
+__device__ __forceinline__ void load_aim(const Worker<P>& own, float (&aim)[32], float2 (&weights)[8], uint32_t k,
+                                         uint32_t v) {
 #pragma unroll
   for (int s = 0; s < 4; ++s) {
     uint32_t ks[4], vs[4];
@@ -74,7 +70,7 @@ __device__ __forceinline__ void load_aim(const Worker<P>& own, float (&aim)[32],
     ptx::load_blocks(vs, pieces::blocks(v, s, own.warp, own.lane));
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      const float2 weight = ptx::load_pair(own.shared + P::GAMMA + 4 * own.column(2 * s + j));
+      const float2 weight = weights[2 * s + j] = ptx::load_pair(own.shared + P::GAMMA + 4 * own.column(2 * s + j));
       const float2 bias = ptx::load_pair(own.shared + P::AIM + 4 * own.column(2 * s + j));
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
@@ -87,40 +83,25 @@ __device__ __forceinline__ void load_aim(const Worker<P>& own, float (&aim)[32],
   }
 }
 
-// What z2 should move by: -eta / b times the slope of the loss, left in z2.
+// What z2 should move by: -eta / b times the slope of the loss, left in z2. weights: gamma of the lane's columns.
 template <class P>
-__device__ __forceinline__ void downhill(const Worker<P>& own, float (&z2)[32], float (&aim)[32], uint32_t eta) {
-  float weights[16];
+__device__ __forceinline__ void downhill(const Worker<P>& own, float (&z2)[32], float (&aim)[32], const float2 (&weights)[8],
+                                         float2 eta) {
+  const float2 inverse = pieces::standardise(z2, own.given.eps);
 #pragma unroll
-  for (int j = 0; j < 8; ++j) {
-    const float2 weight = ptx::load_pair(own.shared + P::GAMMA + 4 * own.column(j));
-    weights[2 * j] = weight.x * weight.x;
-    weights[2 * j + 1] = weight.y * weight.y;
+  for (int i = 0; i < 32; ++i) {  // the slope at the standardised z2
+    const float weight = i & 1 ? weights[i / 4].y : weights[i / 4].x;
+    aim[i] = fmaf(weight * weight, z2[i], aim[i]);
   }
+  const float2 mean = pieces::row_means(pieces::lane_sums([&](int i) { return aim[i]; }));
+  const float2 lean = pieces::row_means(pieces::lane_sums([&](int i) { return aim[i] * z2[i]; }));
+  const float2 factor = make_float2(-own.given.scale * eta.x * inverse.x, -own.given.scale * eta.y * inverse.y);
+  const float2 across = make_float2(-factor.x * lean.x, -factor.y * lean.y);
+  const float2 level = make_float2(-factor.x * mean.x, -factor.y * mean.y);
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const float inverse = pieces::standardise(z2, half, own.given.eps);
-    float sum = 0.f, along = 0.f;
-#pragma unroll
-    for (int j = 0; j < 8; ++j)
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int i = 4 * j + 2 * half + e;
-        aim[i] = fmaf(weights[2 * j + e], z2[i], aim[i]);  // the slope at the standardised z2
-        sum += aim[i];
-        along = fmaf(aim[i], z2[i], along);
-      }
-    const float mean = pieces::row_sum(sum) * (1.f / 64.f), lean = pieces::row_sum(along) * (1.f / 64.f);
-    const int token = 16 * own.warp + 8 * half + (own.lane >> 2);
-    const float factor = -own.given.scale * ptx::load_float(eta + 4 * token) * inverse;
-    const float across = -factor * lean, level = -factor * mean;
-#pragma unroll
-    for (int j = 0; j < 8; ++j)
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int i = 4 * j + 2 * half + e;
-        z2[i] = fmaf(factor, aim[i], fmaf(across, z2[i], level));
-      }
+  for (int i = 0; i < 32; ++i) {
+    const int e = i & 3;
+    z2[i] = fmaf(pieces::of_row(factor, e), aim[i], fmaf(pieces::of_row(across, e), z2[i], pieces::of_row(level, e)));
   }
 }
 
@@ -134,13 +115,15 @@ __device__ __forceinline__ void learn(const Worker<P>& own, int i, float (&w1)[n
   // Nothing may be sent before this: it lets the others overwrite what the outputs of mini-batch i - 2 were sent.
   if (P::APART && i >= 2) ptx::wait<false>(own.barrier(P::FREE, next), ((i - 2) >> 1) & 1);
   own.stamp(0, i, 0);
-  ptx::wait<false>(own.barrier(P::KV_FULL, stage), (i / P::STAGES) & 1);
-  own.stamp(0, i, 1);
 
   float z2[32];
-  network<P>(z2, k, own.w1(state), own.w2(state), [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
+  const auto wait = [&] {
+    ptx::wait<false>(own.barrier(P::KV_FULL, stage), (i / P::STAGES) & 1);
+    own.stamp(0, i, 1);
+  };
+  network<P, true>(own, z2, k, state, wait, [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
     if (DUMP && i == 0) own.dump(Dump::Z1, HIDDEN, own.number * P::COLUMNS + 64 * tile, z1);
-    hidden_values<P>(own, tile, z1, own.b1(state), x2);
+    hidden_values<P>(own, tile, z1, x2);
   });
   own.stamp(0, i, 2);
   {
@@ -155,12 +138,15 @@ __device__ __forceinline__ void learn(const Worker<P>& own, int i, float (&w1)[n
     for (int hop = 1; hop < P::WORKERS; ++hop)
       own.send(mine, (own.number + hop) % P::WORKERS, P::INBOX, P::SENT, warp, P::ARRIVED, P::OUTBOX, exchange);
     float aim[32];
-    load_aim<P>(own, aim, k, v);
+    float2 weights[8];
+    load_aim<P>(own, aim, weights, k, v);
+    const uint32_t token = 16 * warp + (lane >> 2);
+    const float2 steps = make_float2(ptx::load_float(eta + 4 * token), ptx::load_float(eta + 4 * token + 32));
     own.stamp(0, i, 3);
     add_parts<P>(own, z2, own.b2(state), exchange, (i / P::EXCHANGES) & 1, mine);
     if (DUMP && i == 0 && own.number == 0) own.dump(Dump::Z2, 64, 0, z2);
     own.stamp(0, i, 4);
-    downhill<P>(own, z2, aim, eta);
+    downhill<P>(own, z2, aim, weights, steps);
     own.stamp(0, i, 5);
   }
   if (DUMP && i == 0 && own.number == 0) own.dump(Dump::STEP2, 64, 0, z2);
@@ -226,8 +212,11 @@ __device__ __forceinline__ void learn(const Worker<P>& own, int i, float (&w1)[n
   for (int s = 0; s < 4; ++s)
     wgmma::product<true>(w1, layout::along_rows(k, s), layout::along_rows(own.matrix(P::STEP1), s), 1);
   wgmma::commit();
-  pieces::add_column_sums<64>(own.b2(next), own.b2(state), own.matrix(P::STEP2), warp, lane);
-  pieces::add_column_sums<P::COLUMNS>(own.b1(next), own.b1(state), own.matrix(P::STEP1), warp, lane);
+  pieces::ColumnSums sums[1 + P::TILES] = {{own.b2(next), own.b2(state), own.matrix(P::STEP2), warp}};
+#pragma unroll
+  for (int tile = 0; tile < P::TILES; ++tile)
+    sums[1 + tile] = {own.b1(next), own.b1(state), own.matrix(P::STEP1), P::TILES * warp + tile};
+  pieces::add_column_sums(sums, lane);
   own.stamp(0, i, 9);
   wgmma::wait<1>();
   wgmma::settle(w2);

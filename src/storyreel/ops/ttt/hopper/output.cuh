@@ -9,22 +9,20 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
   const int warp = own.warp, lane = own.lane, owner = warp / P::OWN_WARPS;
   const uint32_t q = own.shared + P::Q + stage * layout::TILE;
   own.stamp(1, i, 0);
-  ptx::wait<false>(own.barrier(P::Q_FULL, stage), (i / P::STAGES) & 1);
   if (P::APART) ptx::wait<false>(own.barrier(P::READY, state), (i >> 1) & 1);
-  own.stamp(1, i, 1);
 
   float z2[32];
-  network<P>(z2, q, own.w1(state), own.w2(state), [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
+  const auto wait = [&] {
+    ptx::wait<false>(own.barrier(P::Q_FULL, stage), (i / P::STAGES) & 1);
+    own.stamp(1, i, 1);
+  };
+  network<P, !P::APART>(own, z2, q, state, wait, [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
     if (DUMP && i == 0) own.dump(Dump::Z1Q, HIDDEN, own.number * P::COLUMNS + 64 * tile, z1);
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const float2 bias = ptx::load_pair(own.b1(state) + 4 * (64 * tile + own.column(j)));
+    for (int s = 0; s < 4; ++s)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const float* z = z1 + 4 * j + 2 * half;
-        x2[j / 2][2 * (j % 2) + half] = pieces::pack(pieces::gelu(z[0] + bias.x), pieces::gelu(z[1] + bias.y));
-      }
-    }
+      for (int e = 0; e < 4; ++e)
+        x2[s][e] = pieces::pack(pieces::gelu(z1[8 * s + 2 * e]), pieces::gelu(z1[8 * s + 2 * e + 1]));
   });
   own.stamp(1, i, 2);
   const int piece = warp % P::OWN_WARPS;  // among the warps whose rows go to one worker
@@ -38,12 +36,10 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
     own.send(rows, owner, P::INBOX_ROWS, P::SENT_ROWS, piece, P::ARRIVED_ROWS, P::OUTBOX_ROWS, exchange);
   } else {
     own.expect(P::ARRIVED_ROWS, exchange);
+    float bias[32];
+    pieces::fill_columns(bias, own.b2(state), lane);
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      const float2 bias = ptx::load_pair(own.b2(state) + 4 * own.column(j));
-#pragma unroll
-      for (int e = 0; e < 4; ++e) z2[4 * j + e] += e & 1 ? bias.y : bias.x;
-    }
+    for (int e = 0; e < 32; ++e) z2[e] += bias[e];
   }
 
   if (owner == own.number) {
@@ -66,8 +62,7 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
       }
     }
     if (DUMP && i == 0) own.dump(Dump::Z2Q, 64, 0, z2);
-    pieces::standardise(z2, 0, own.given.eps);
-    pieces::standardise(z2, 1, own.given.eps);
+    pieces::standardise(z2, own.given.eps);
     const uint32_t gamma = own.shared + P::GAMMA, beta = own.shared + P::BETA;
     const uint32_t staging = own.matrix(P::APART ? P::STAGING : P::X2);
 #pragma unroll
@@ -75,12 +70,15 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
       uint32_t qs[4], ys[4];
       ptx::load_blocks(qs, pieces::blocks(q, s, warp, lane));
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int j = 2 * s + (e >> 1);
-        const float2 weight = ptx::load_pair(gamma + 4 * own.column(j)), bias = ptx::load_pair(beta + 4 * own.column(j));
-        const float2 x = pieces::unpack(qs[e]);
-        ys[e] = pieces::pack(fmaf(weight.x, z2[8 * s + 2 * e], bias.x) + x.x,
-                             fmaf(weight.y, z2[8 * s + 2 * e + 1], bias.y) + x.y);
+      for (int j = 0; j < 2; ++j) {
+        const uint32_t at = 4 * own.column(2 * s + j);
+        const float2 weight = ptx::load_pair(gamma + at), bias = ptx::load_pair(beta + at);
+#pragma unroll
+        for (int e = 2 * j; e < 2 * j + 2; ++e) {
+          const float2 x = pieces::unpack(qs[e]);
+          ys[e] = pieces::pack(fmaf(weight.x, z2[8 * s + 2 * e], bias.x) + x.x,
+                               fmaf(weight.y, z2[8 * s + 2 * e + 1], bias.y) + x.y);
+        }
       }
       ptx::store_blocks(pieces::blocks(staging, s, warp, lane), ys);
     }

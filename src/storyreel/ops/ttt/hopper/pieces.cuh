@@ -56,27 +56,59 @@ __device__ __forceinline__ float row_sum(float x) {
   return x + __shfl_xor_sync(ALL, x, 2);
 }
 
-// A row's 16 values of a lane to mean 0 and variance 1 over the 64 of the row; returns what they were multiplied by.
-// Row `half` of the two that the lane has: elements 4 j + 2 half and one more.
-__device__ __forceinline__ float standardise(float (&z)[32], int half, float eps) {
-  float sum = 0.f, squares = 0.f;
-#pragma unroll
-  for (int j = 0; j < 8; ++j) sum += z[4 * j + 2 * half] + z[4 * j + 2 * half + 1];
-  const float mean = row_sum(sum) * (1.f / 64.f);
+// Sums of the lane's values in each of its two rows: elements 4 j + 2 half and one more are of row `half`. In four chains a
+// row: one of 16 sums would be most of what a norm takes.
+template <class Value>
+__device__ __forceinline__ float2 lane_sums(Value value) {
+  float part[2][4];
 #pragma unroll
   for (int j = 0; j < 8; ++j)
 #pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      float& x = z[4 * j + 2 * half + e];
-      x -= mean;
-      squares = fmaf(x, x, squares);
+    for (int e = 0; e < 4; ++e) {
+      const int chain = 2 * (j & 1) + (e & 1);
+      float& sum = part[e >> 1][chain];
+      sum = j < 2 ? value(4 * j + e) : sum + value(4 * j + e);
     }
-  const float inverse = rsqrtf(fmaf(row_sum(squares), 1.f / 64.f, eps));
+  return make_float2((part[0][0] + part[0][1]) + (part[0][2] + part[0][3]),
+                     (part[1][0] + part[1][1]) + (part[1][2] + part[1][3]));
+}
+
+// Means over the 64 values of the lane's two rows.
+__device__ __forceinline__ float2 row_means(float2 x) {
+  return make_float2(row_sum(x.x) * (1.f / 64.f), row_sum(x.y) * (1.f / 64.f));
+}
+
+// Sum of 16 values in four chains, for the same reason.
+template <class Value>
+__device__ __forceinline__ float line_sum(Value value) {
+  float part[4];
 #pragma unroll
-  for (int j = 0; j < 8; ++j)
+  for (int i = 0; i < 16; ++i) part[i & 3] = i < 4 ? value(i) : part[i & 3] + value(i);
+  return (part[0] + part[1]) + (part[2] + part[3]);
+}
+
+__device__ __forceinline__ float of_row(float2 x, int e) { return e >> 1 ? x.y : x.x; }
+
+// The lane's two rows to mean 0 and variance 1; returns what they were multiplied by.
+__device__ __forceinline__ float2 standardise(float (&z)[32], float eps) {
+  const float2 mean = row_means(lane_sums([&](int i) { return z[i]; }));
 #pragma unroll
-    for (int e = 0; e < 2; ++e) z[4 * j + 2 * half + e] *= inverse;
+  for (int i = 0; i < 32; ++i) z[i] -= of_row(mean, i & 3);
+  const float2 variance = row_means(lane_sums([&](int i) { return z[i] * z[i]; }));
+  const float2 inverse = make_float2(rsqrtf(variance.x + eps), rsqrtf(variance.y + eps));
+#pragma unroll
+  for (int i = 0; i < 32; ++i) z[i] *= of_row(inverse, i & 3);
   return inverse;
+}
+
+// A vector of 64 floats along the columns of sums [64, 64], as products begin with it.
+__device__ __forceinline__ void fill_columns(float (&d)[32], uint32_t floats, int lane) {
+#pragma unroll
+  for (int j = 0; j < 8; ++j) {
+    const float2 pair = ptx::load_pair(floats + 4 * (8 * j + 2 * (lane & 3)));
+    d[4 * j] = d[4 * j + 2] = pair.x;
+    d[4 * j + 1] = d[4 * j + 3] = pair.y;
+  }
 }
 
 // Where this lane's row of blocks lies for `ptx::store_blocks`: columns 16 s to 16 s + 15 of the warp's 16 rows.
@@ -95,25 +127,37 @@ __device__ __forceinline__ void store_matrix(uint32_t matrix, const float (&d)[n
   }
 }
 
-// Adds the column sums of a matrix of bfloat16 with all its 64 rows to as many floats; each warp has a part of them.
-template <int columns>
-__device__ __forceinline__ void add_column_sums(uint32_t to, uint32_t from, uint32_t matrix, int warp, int lane) {
+// Columns 16 s to 16 s + 15 of a matrix of bfloat16, and the 16 floats that their sums over its 64 rows are added to.
+struct ColumnSums {
+  uint32_t to, from, matrix;
+  int s;
+};
+
+// Several of them at once, by one warp: their chains of products are short, and wait for each other if alone.
+template <int n>
+__device__ __forceinline__ void add_column_sums(const ColumnSums (&all)[n], int lane) {
+  float left[n][4] = {}, right[n][4] = {};
 #pragma unroll
-  for (int i = 0; i < columns / 64; ++i) {
-    const int s = warp * (columns / 64) + i;
-    float left[4] = {}, right[4] = {};
+  for (int rows = 0; rows < 4; ++rows)
 #pragma unroll
-    for (int rows = 0; rows < 4; ++rows) {
+    for (int i = 0; i < n; ++i) {
       uint32_t x[4];
-      ptx::load_blocks_transposed(x, blocks(matrix, s, rows, lane));
-      ptx::add_columns(left, x[0], x[1]);
-      ptx::add_columns(right, x[2], x[3]);
+      ptx::load_blocks_transposed(x, blocks(all[i].matrix, all[i].s, rows, lane));
+      ptx::add_columns(left[i], x[0], x[1]);
+      ptx::add_columns(right[i], x[2], x[3]);
     }
-    if (lane < 4) {
-      const uint32_t at = 4 * (16 * s + 2 * lane);
-      const float2 one = ptx::load_pair(from + at), two = ptx::load_pair(from + at + 32);
-      ptx::store_pair(to + at, one.x + left[0], one.y + left[1]);
-      ptx::store_pair(to + at + 32, two.x + right[0], two.y + right[1]);
+  float2 one[n], two[n];
+#pragma unroll
+  for (int i = 0; i < n; ++i) {
+    const uint32_t at = all[i].from + 4 * (16 * all[i].s + 2 * (lane & 3));
+    one[i] = ptx::load_pair(at), two[i] = ptx::load_pair(at + 32);
+  }
+  if (lane < 4) {
+#pragma unroll
+    for (int i = 0; i < n; ++i) {
+      const uint32_t at = all[i].to + 4 * (16 * all[i].s + 2 * lane);
+      ptx::store_pair(at, one[i].x + left[i][0], one[i].y + left[i][1]);
+      ptx::store_pair(at + 32, two[i].x + right[i][0], two[i].y + right[i][1]);
     }
   }
 }

@@ -97,37 +97,55 @@ struct Worker {
   }
 };
 
-// Two layers, a tile of 64 hidden values at a time: z2 = gelu(x W1 + b1) W2, this worker's part of it. While one tile's
-// hidden values are being computed (`hidden`: sums without bias to four pairs a step of the next product), the products
-// of the next tile and of the last one are on their way.
-template <class P, class Hidden>
-__device__ __forceinline__ void network(float (&z2)[32], uint32_t x, uint32_t w1, uint32_t w2, Hidden hidden) {
-  float z1[P::TILES][32];
-  uint32_t x2[P::TILES][4][4];
-#pragma unroll
-  for (int tile = 0; tile < P::TILES; ++tile) wgmma::settle(z1[tile]);
-  wgmma::fence();
-#pragma unroll
-  for (int tile = 0; tile < P::TILES; ++tile) {
+// Two layers: z2 = gelu(x W1 + b1) W2, this worker's part of it, a tile of 64 hidden values at a time. `wait`: for x, which
+// the biases need not wait for. `hidden`: from sums of the first layer to four pairs a step of the next product. What that
+// takes is registers: with few of them the values of a tile are made one by one, each for as long as a tanh takes. So the
+// second layer waits for all tiles where the thread holds the state too (ALL_FIRST).
+template <class P, bool ALL_FIRST, class Wait, class Hidden>
+__device__ __forceinline__ void network(const Worker<P>& own, float (&z2)[32], uint32_t x, int state, Wait wait,
+                                        Hidden hidden) {
+  constexpr int TILES = P::TILES;
+  float z1[TILES][32];
+  uint32_t x2[TILES][4][4];
+  const auto second_layer = [&](int tile) {
 #pragma unroll
     for (int s = 0; s < 4; ++s)
-      wgmma::product<false>(z1[tile], layout::along_columns(x, s), layout::along_rows(w1 + tile * layout::TILE, s), s > 0);
+      wgmma::product<false>(z2, x2[tile][s], layout::along_columns(own.w2(state) + tile * layout::TILE, s), tile + s > 0);
+  };
+#pragma unroll
+  for (int tile = 0; tile < TILES; ++tile) pieces::fill_columns(z1[tile], own.b1(state) + 256 * tile, own.lane);
+  wait();
+#pragma unroll
+  for (int tile = 0; tile < TILES; ++tile) wgmma::settle(z1[tile]);
+  wgmma::fence();
+#pragma unroll
+  for (int tile = 0; tile < TILES; ++tile) {
+#pragma unroll
+    for (int s = 0; s < 4; ++s)
+      wgmma::product<false>(z1[tile], layout::along_columns(x, s),
+                            layout::along_rows(own.w1(state) + tile * layout::TILE, s), 1);
     wgmma::commit();
   }
 #pragma unroll
-  for (int tile = 0; tile < P::TILES; ++tile) {
-    wgmma::wait<P::TILES - 1>();
+  for (int tile = 0; tile < TILES; ++tile) {
+    wgmma::wait_for_all_but(ALL_FIRST ? TILES - 1 - tile : TILES - 1);
     wgmma::settle(z1[tile]);
     hidden(tile, z1[tile], x2[tile]);
+    if (ALL_FIRST) continue;
     if (tile == 0) wgmma::settle(z2);
     wgmma::fence();
+    second_layer(tile);
+    wgmma::commit();
+  }
+  if (ALL_FIRST) {
+    wgmma::settle(z2);
+    wgmma::fence();
 #pragma unroll
-    for (int s = 0; s < 4; ++s)
-      wgmma::product<false>(z2, x2[tile][s], layout::along_columns(w2 + tile * layout::TILE, s), tile + s > 0);
+    for (int tile = 0; tile < TILES; ++tile) second_layer(tile);
     wgmma::commit();
   }
   wgmma::wait<0>();
   wgmma::settle(z2);
 #pragma unroll
-  for (int tile = 0; tile < P::TILES; ++tile) wgmma::settle(x2[tile]);
+  for (int tile = 0; tile < TILES; ++tile) wgmma::settle(x2[tile]);
 }
