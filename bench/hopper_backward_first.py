@@ -30,7 +30,7 @@ from torch import Tensor
 from storyreel.ops.ttt import HeadNorm, MLPState, TTTProblem, dual
 from storyreel.ops.ttt.hopper import backward_emulation, backward_launch, launch
 from storyreel.ops.ttt.hopper.backward_launch import BACKWARD_LAUNCHES, BackwardLaunch
-from storyreel.ops.ttt.hopper.build import BACKWARD_CUBIN, CUBIN, build
+from storyreel.ops.ttt.hopper.build import PROGRAMS, build
 from storyreel.ops.ttt.hopper.launch import Launch
 from storyreel.ops.ttt.hopper.states import Gradients, Kept
 
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--no-build", action="store_true", help="both cubins are there already")
     options = parser.parse_args()
     began = time.perf_counter()
-    for kind in () if options.no_build else (CUBIN, BACKWARD_CUBIN):
+    for kind in () if options.no_build else PROGRAMS:
         print(build(kind), flush=True)
     rows = []
     for how in (how for how in BACKWARD_LAUNCHES if how.kernel in options.launches):

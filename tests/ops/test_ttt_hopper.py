@@ -4,14 +4,11 @@ Without such a GPU its kernels run on a model of one, compiled for the host (`ho
 model holds), and are held against `emulation.py`, the same dataflow in torch; that one is held against float64.
 """
 
-import contextlib
 import ctypes
 import math
 import shutil
-import subprocess
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -19,11 +16,10 @@ from torch import Tensor
 
 from storyreel.ops.ttt import HeadNorm, MLPState, TTTProblem, dual, reference, ttt_mlp
 from storyreel.ops.ttt.hopper import driver, emulation, launch
-from storyreel.ops.ttt.hopper.build import FOLDER, build
+from storyreel.ops.ttt.hopper.build import build
 from storyreel.ops.ttt.hopper.launch import LAUNCHES, Launch
 from storyreel.ops.ttt.hopper.states import Kept
 
-MODEL = Path(__file__).parent / "hopper_on_host"
 PROBLEM = TTTProblem(64)
 needs_a_host_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 Outputs = tuple[Tensor, MLPState]
@@ -123,36 +119,18 @@ def test_a_wrong_dataflow_is_noticed(monkeypatch):
 # The kernels, on the model of the device.
 
 
-class Model:
-    """kernel.cu compiled for the host, behind the driver's calls; `spoil` changes the source before it is compiled."""
-
-    def __init__(self, folder: Path, spoil: tuple[str, str, str] | None = None) -> None:
-        for path in (*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh"), *MODEL.iterdir()):
-            shutil.copy(path, folder)
-        if spoil:
-            name, old, new = spoil
-            source = (folder / name).read_text()
-            assert source.count(old) == 1, spoil
-            (folder / name).write_text(source.replace(old, new))
-        command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-DTTT_DUMP", "-I.", "run.cpp", "-o", "model.so"]
-        subprocess.run(command, cwd=folder, check=True, timeout=300)
-        self.library = ctypes.CDLL(str(folder / "model.so"))
-        self.cubin = folder / "model.cubin"
-        self.cubin.touch()
-
-    def read(
-        self, inputs: Inputs, how: Launch, every: int = 0, seed: int = 0, lazy: bool = True, dump: Tensor | None = None
-    ) -> tuple[Tensor, MLPState, Kept]:
-        """`launch.read` with this driver; what it does not write is NaN."""
-        dump = _nothing(sum(map(math.prod, DUMPED))) if dump is None else dump
-        self.library.choose(seed, lazy)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(driver, "_library", lambda: self.library)
-            patch.setattr(torch.cuda, "device", contextlib.nullcontext)
-            patch.setattr(torch.cuda, "current_device", lambda: 0)
-            patch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=0))
-            patch.setattr(torch, "empty", lambda *shape, **kind: torch.full((*_flat(shape),), float("nan"), **kind))
-            return launch.read(*inputs.given(), PROBLEM, how, every, self.cubin, dump)
+def read(
+    model: Any,
+    inputs: Inputs,
+    how: Launch,
+    every: int = 0,
+    seed: int = 0,
+    lazy: bool = True,
+    dump: Tensor | None = None,
+) -> tuple[Tensor, MLPState, Kept]:
+    """`launch.read` on the model; what it does not write is NaN."""
+    with model.for_a_gpu(seed, lazy):
+        return launch.read(*inputs.given(), PROBLEM, how, every, dump=dump)
 
 
 DUMPED = [(64, 256), (64, 64), (64, 64), (64, 256), (64, 256), (64, 256), (64, 256), (64, 64)]  # emulation.Values
@@ -160,15 +138,6 @@ DUMPED = [(64, 256), (64, 64), (64, 64), (64, 256), (64, 256), (64, 256), (64, 2
 
 def _nothing(*shape: int) -> Tensor:
     return torch.full(shape, float("nan"))
-
-
-def _flat(shape: tuple[int | torch.Size, ...]) -> list[int]:
-    return [size for part in shape for size in (part if isinstance(part, torch.Size) else (part,))]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Model:
-    return Model(tmp_path_factory.mktemp("model"))
 
 
 def emulated(inputs: Inputs, how: Launch) -> tuple[Tensor, MLPState, emulation.Values]:
@@ -197,9 +166,9 @@ def close(found: list[float]) -> bool:
     ],
 )
 @pytest.mark.parametrize("lazy", [False, True])
-def test_the_kernels_on_a_model_of_the_device(model, case, how, lazy):
+def test_the_kernels_on_a_model_of_the_device(hopper_model, case, how, lazy):
     inputs = draw(case)
-    y, final, kept = model.read(inputs, how, case.every, seed=case.seed, lazy=lazy)
+    y, final, kept = read(hopper_model, inputs, how, case.every, seed=case.seed, lazy=lazy)
     assert close(found := errors((y, final), emulated(inputs, how)[:2])), found
     for number in range(kept.w1.shape[1]):
         before = inputs.first(number * 64 * case.every)
@@ -213,20 +182,20 @@ def test_the_kernels_on_a_model_of_the_device(model, case, how, lazy):
 @needs_a_host_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("how", LAUNCHES, ids=lambda how: how.kernel)
-def test_any_pace_of_the_warps_gives_the_same_bits(model, how):
+def test_any_pace_of_the_warps_gives_the_same_bits(hopper_model, how):
     inputs = draw(Case(4 * 64))
-    first = model.read(inputs, how, seed=0)
+    first = read(hopper_model, inputs, how, seed=0)
     for seed in range(1, 5):
-        other = model.read(inputs, how, seed=seed)
+        other = read(hopper_model, inputs, how, seed=seed)
         assert torch.equal(other[0], first[0])
         assert all(torch.equal(a, b) for a, b in zip(other[1], first[1], strict=True))
 
 
 @needs_a_host_compiler
 @pytest.mark.parametrize("how", LAUNCHES, ids=lambda how: how.kernel)
-def test_what_the_kernels_dump(model, how):
+def test_what_the_kernels_dump(hopper_model, how):
     inputs, dump = draw(Case(70)), _nothing(sum(map(math.prod, DUMPED)))
-    model.read(inputs, how, dump=dump)
+    read(hopper_model, inputs, how, dump=dump)
     parts = dump.split([math.prod(shape) for shape in DUMPED])
     for part, shape, right in zip(parts, DUMPED, emulated(inputs, how)[2], strict=True):
         assert ((part.view(shape) - right[0]).norm() / right[0].norm()).item() < 1e-3
@@ -259,10 +228,11 @@ SPOILED = {"an arrival before the stores": Launch(2, "stores"), "a copy of what 
 @needs_a_host_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPOILS)
-def test_a_spoiled_kernel_is_noticed(name, tmp_path):
-    spoiled, how, inputs = Model(tmp_path, SPOILS[name]), SPOILED.get(name, Launch(2)), draw(Case(100))
+def test_a_spoiled_kernel_is_noticed(name, hopper_models, tmp_path):
+    spoiled = hopper_models(tmp_path, SPOILS[name], only="forward")
+    how, inputs = SPOILED.get(name, Launch(2)), draw(Case(100))
     try:
-        y, final, _ = spoiled.read(inputs, how)
+        y, final, _ = read(spoiled, inputs, how)
     except RuntimeError:
         return
     assert not close(errors((y, final), emulated(inputs, how)[:2]))

@@ -4,26 +4,21 @@ As in `test_ttt_hopper.py`: without such a GPU its kernels run on a model of one
 `backward_emulation.py`, the same dataflow in torch; that one is held against float64.
 """
 
-import contextlib
 import ctypes
 import shutil
-import subprocess
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from storyreel.ops.ttt import HeadNorm, MLPState, TTTProblem, dual
-from storyreel.ops.ttt.hopper import backward_emulation, backward_launch, driver, emulation, launch
+from storyreel.ops.ttt.hopper import backward_emulation, backward_launch, emulation, launch
 from storyreel.ops.ttt.hopper.backward_launch import BACKWARD_LAUNCHES, BackwardLaunch
-from storyreel.ops.ttt.hopper.build import BACKWARD_CUBIN, CUBIN, FOLDER, build
 from storyreel.ops.ttt.hopper.launch import Launch
 from storyreel.ops.ttt.hopper.states import Gradients, Kept
 
-MODEL = Path(__file__).parent / "hopper_on_host"
 PROBLEM = TTTProblem(64)
 needs_a_host_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 Read = tuple[Tensor, Tensor, Tensor, Tensor, MLPState, HeadNorm]
@@ -162,47 +157,12 @@ def test_a_wrong_dataflow_is_noticed(monkeypatch):
 # The kernels, on the model of the device.
 
 
-class Model:
-    """backward.cu compiled for the host, behind the driver's calls; `spoil` changes the source before."""
-
-    def __init__(self, folder: Path, spoil: tuple[str, str, str] | None = None) -> None:
-        for path in (*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh"), *MODEL.iterdir()):
-            shutil.copy(path, folder)
-        if spoil:
-            name, old, new = spoil
-            source = (folder / name).read_text()
-            assert source.count(old) == 1, spoil
-            (folder / name).write_text(source.replace(old, new))
-        command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-DTTT_BACKWARD", "-I.", "run.cpp", "-o", "model.so"]
-        subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
-        self.library = ctypes.CDLL(str(folder / "model.so"))
-        self.cubin = folder / "model.cubin"
-        self.cubin.touch()
-
-    def go_back(self, inputs: Inputs, every: int, how: BackwardLaunch, seed: int = 0, lazy: bool = True) -> Gradients:
-        """`backward_launch.go_back` with this driver; what it does not write is NaN."""
-        q, k, v, eta, _, norm = inputs.read()
-        kept = keep(inputs, every)
-        self.library.choose(seed, lazy)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(driver, "_library", lambda: self.library)
-            patch.setattr(torch.cuda, "device", contextlib.nullcontext)
-            patch.setattr(torch.cuda, "current_device", lambda: 0)
-            patch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=0))
-            patch.setattr(torch, "empty", _poisoned)
-            return backward_launch.go_back(
-                q, k, v, eta, kept, norm, PROBLEM, every, inputs.dy, inputs.dstate, how, self.cubin
-            )
-
-
-def _poisoned(*shape: int | torch.Size, dtype: torch.dtype = torch.float32, device: object = None) -> Tensor:
-    sizes = [size for part in shape for size in (part if isinstance(part, torch.Size) else (part,))]
-    return torch.full(sizes, 255 if dtype == torch.uint8 else float("nan"), dtype=dtype)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Model:
-    return Model(tmp_path_factory.mktemp("model"))
+def go_back(model: Any, inputs: Inputs, every: int, how: BackwardLaunch, seed: int = 0, lazy: bool = True) -> Gradients:
+    """`backward_launch.go_back` on the model; what it does not write is NaN."""
+    q, k, v, eta, _, norm = inputs.read()
+    kept = keep(inputs, every)
+    with model.for_a_gpu(seed, lazy):
+        return backward_launch.go_back(q, k, v, eta, kept, norm, PROBLEM, every, inputs.dy, inputs.dstate, how)
 
 
 # Sums in another order round to another bfloat16 now and then, and what follows moves by one part in 256 there: a state
@@ -228,30 +188,30 @@ def close(found: list[float]) -> bool:
     ],
 )
 @pytest.mark.parametrize("lazy", [False, True])
-def test_the_kernels_on_a_model_of_the_device(model, case, how, lazy):
+def test_the_kernels_on_a_model_of_the_device(hopper_model, case, how, lazy):
     inputs = draw(case)
-    found = model.go_back(inputs, case.every, how, seed=case.seed, lazy=lazy)
+    found = go_back(hopper_model, inputs, case.every, how, seed=case.seed, lazy=lazy)
     assert close(off := errors(flat(found), flat(emulated(inputs, case.every, how.cluster)))), off
 
 
 @needs_a_host_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("how", BACKWARD_LAUNCHES, ids=lambda how: how.kernel)
-def test_any_pace_of_the_warps_gives_the_same_bits(model, how):
+def test_any_pace_of_the_warps_gives_the_same_bits(hopper_model, how):
     inputs = draw(Case(5 * 64))
-    first = flat(model.go_back(inputs, 3, how))
+    first = flat(go_back(hopper_model, inputs, 3, how))
     for seed in range(1, 6):
-        other = flat(model.go_back(inputs, 3, how, seed=seed))
+        other = flat(go_back(hopper_model, inputs, 3, how, seed=seed))
         assert all(torch.equal(a, b) for a, b in zip(other, first, strict=True))
 
 
 @needs_a_host_compiler
-def test_steps_of_nothing_have_gradients_too(model):
+def test_steps_of_nothing_have_gradients_too(hopper_model):
     """eta = 0, as behind a closed gate: nothing is learned, and eta's own gradient says what that costs."""
     inputs = draw(Case(100))
     inputs = replace(inputs, eta=torch.zeros_like(inputs.eta))
     right = gradients(inputs, torch.float64)
-    found = flat(model.go_back(inputs, 1, BackwardLaunch(2)))
+    found = flat(go_back(hopper_model, inputs, 1, BackwardLaunch(2)))
     assert found[3].any()
     assert not found[2].any()
     off = errors(tuple(x for i, x in enumerate(found) if i != 2), tuple(x for i, x in enumerate(right) if i != 2))
@@ -292,21 +252,17 @@ SPOILS = {
 @needs_a_host_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPOILS)
-def test_a_spoiled_kernel_is_noticed(name, tmp_path):
-    spoiled, inputs = Model(tmp_path, SPOILS[name]), draw(Case(300, every=5))
+def test_a_spoiled_kernel_is_noticed(name, hopper_models, tmp_path):
+    spoiled, inputs = hopper_models(tmp_path, SPOILS[name], only="backward"), draw(Case(300, every=5))
     right = flat(emulated(inputs, 5))
     for seed in range(4):
         try:
-            found = flat(spoiled.go_back(inputs, 5, BackwardLaunch(2), seed=seed))
+            found = flat(go_back(spoiled, inputs, 5, BackwardLaunch(2), seed=seed))
         except RuntimeError:
             return
         if not close(errors(found, right)):
             return
     pytest.fail("not noticed")
-
-
-def test_two_multiprocessors_a_head_unless_there_are_four():
-    assert [backward_launch.choice(rows, 132).cluster for rows in (1, 33, 34, 48, 1000)] == [4, 4, 2, 2, 2]
 
 
 def test_arguments_are_as_long_as_the_kernel_expects():
@@ -317,14 +273,6 @@ def test_arguments_are_as_long_as_the_kernel_expects():
 # On the device itself.
 
 
-@pytest.fixture(scope="module")
-def compiled() -> None:
-    if not CUBIN.exists():
-        build()
-    if not BACKWARD_CUBIN.exists():
-        build(BACKWARD_CUBIN)
-
-
 def on_gpu(inputs: Inputs, every: int, how: BackwardLaunch) -> tuple[Tensor, ...]:
     q, k, v, eta, state, norm = inputs.read()
     kept = launch.read(q, k, v, eta, state, norm, PROBLEM, Launch(2), every)[2]
@@ -332,7 +280,6 @@ def on_gpu(inputs: Inputs, every: int, how: BackwardLaunch) -> tuple[Tensor, ...
 
 
 @pytest.mark.hopper
-@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("how", BACKWARD_LAUNCHES, ids=lambda how: how.kernel)
 @pytest.mark.parametrize("case", [*CASES, Case(301, heads=5, batch=3, every=2, strided=True)])
 def test_on_a_gpu(case, how):
@@ -344,7 +291,6 @@ def test_on_a_gpu(case, how):
 
 
 @pytest.mark.hopper
-@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("how", BACKWARD_LAUNCHES, ids=lambda how: how.kernel)
 def test_a_long_sequence_is_walked_alike_every_time(how):
     """A race would show: 200 mini-batches, ten times."""

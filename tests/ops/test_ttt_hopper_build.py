@@ -10,6 +10,7 @@ import pytest
 
 from storyreel.errors import KernelUnavailable
 from storyreel.ops.ttt.hopper import build
+from storyreel.ops.ttt.hopper.backward_launch import BACKWARD_LAUNCHES
 from storyreel.ops.ttt.hopper.launch import LAUNCHES
 
 PROGRAMS = pytest.mark.parametrize("cubin", build.PROGRAMS, ids=lambda path: path.name)
@@ -20,10 +21,15 @@ def test_the_kernels_in_the_package_are_up_to_date(cubin):
     assert build.trouble(cubin) == ""
 
 
-def test_every_launch_is_in_them():
-    image = build.CUBIN.read_bytes()
+@pytest.mark.parametrize(
+    ("cubin", "launches"),
+    [(build.CUBIN, LAUNCHES), (build.BACKWARD_CUBIN, BACKWARD_LAUNCHES)],
+    ids=["forward", "backward"],
+)
+def test_every_launch_is_in_them(cubin, launches):
+    image = cubin.read_bytes()
     assert image.startswith(b"\x7fELF")
-    for how in LAUNCHES:
+    for how in launches:
         assert f".text.{how.kernel}\0".encode() in image
         assert f"{how.kernel}_threads_bytes\0".encode() in image
 

@@ -1,22 +1,13 @@
 """The Hopper backend as an operator of torch: outputs, states, gradients, shapes, torch.compile, CUDA graphs.
 
-Without such a GPU the forward kernels run on a model of one (`hopper_on_host/`) and the backward ones in Triton's
-interpreter, which must be chosen before Triton is imported: this file runs itself as a program (`on_the_host`).
+Without such a GPU the kernels of both passes run on a model of one (`hopper_on_host/`).
 """
 
-import contextlib
-import ctypes
-import json
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -25,12 +16,10 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 from storyreel.errors import KernelUnavailable
-from storyreel.ops.ttt import HeadNorm, LinearState, MLPState, TTTProblem, dual, ttt_linear, ttt_mlp
-from storyreel.ops.ttt.hopper import build, driver, op, requirements
+from storyreel.ops.ttt import HeadNorm, LinearState, MLPState, TTTProblem, dual, fastest_backend, ttt_linear, ttt_mlp
+from storyreel.ops.ttt.hopper import op, requirements
 from storyreel.ops.ttt.hopper.launch import LAUNCHES
-from storyreel.ops.ttt.hopper.states import Gradients
 
-HOST = Path(__file__).parent / "hopper_on_host"
 NAMES = ("q", "k", "v", "eta", "w1", "b1", "w2", "b2", "norm_w", "norm_b")
 OUTPUTS = ("y", "w1", "b1", "w2", "b2")
 Read = Callable[..., tuple[Tensor, MLPState]]
@@ -132,59 +121,6 @@ ON_HOST = {
 }
 
 
-def on_the_host() -> dict[str, dict[str, tuple[float, float]]]:
-    """`compared` of every case with the launch that is chosen for it, and of one case with each launch."""
-    from storyreel.ops.ttt.triton_kernels import kept_backward
-
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        library = compiled(Path(folder))
-        patch.setattr(driver, "_library", lambda: library)
-        patch.setattr(torch.cuda, "device", contextlib.nullcontext)
-        patch.setattr(torch.cuda, "current_device", lambda: 0)
-        patch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=0))
-        # 66 multiprocessors would give three heads a cluster of 4: all launches are tried below.
-        patch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(multi_processor_count=4))
-        patch.setattr(kept_backward, "go_back", partial(in_float32, kept_backward.go_back))
-        patch.setattr(requirements, "device_trouble", lambda _: "")
-        # torch's own code also calls torch.empty, so these go before the poison.
-        opcheck(Case(70))
-        case, found = Case(150, every=1), {}
-        eager = results(draw(case), backend(case))
-        compiled_op = torch.compile(backend(case), fullgraph=True, backend="aot_eager")
-        for name, other in (("again", backend(case)), ("compiled", compiled_op)):
-            alike = results(draw(case), other)
-            found[name] = {name: (float((x != alike[name]).sum()), 0.0) for name, x in eager.items()}
-        patch.setattr(torch, "empty", poisoned)
-        found |= {name: compared(case, backend(case)) for name, case in ON_HOST.items()}
-        for how in LAUNCHES:
-            found[how.kernel] = compared(Case(100), partial(op.ttt, problem=Case(100).problem, how=how))
-    return found
-
-
-def compiled(folder: Path) -> ctypes.CDLL:
-    """kernel.cu for the host; the model's headers take the place of those of the same name."""
-    for path in (*build.FOLDER.glob("*.cu"), *build.FOLDER.glob("*.cuh"), *HOST.iterdir()):
-        shutil.copy(path, folder)
-    command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-I.", "run.cpp", "-o", "model.so"]
-    subprocess.run(command, cwd=folder, check=True, timeout=300)
-    return ctypes.CDLL(str(folder / "model.so"))
-
-
-def in_float32(
-    go_back: Callable[..., Gradients], q: Tensor, k: Tensor, v: Tensor, eta: Tensor, *rest: object
-) -> Gradients:
-    """`kept_backward.go_back`, for an interpreter whose products of bfloat16 are those of its bits as integers."""
-    *others, dy, dstate = rest
-    found = go_back(q.float(), k.float(), v.float(), eta, *others, dy.float(), dstate)
-    return found._replace(q=found.q.to(q.dtype), k=found.k.to(q.dtype), v=found.v.to(q.dtype))
-
-
-def poisoned(*shape: int | tuple[int, ...], **kind) -> Tensor:
-    """As torch.empty, full of NaN."""
-    sizes = [size for part in shape for size in (part if isinstance(part, tuple) else (part,))]
-    return torch.full(sizes, float("nan"), **kind)
-
-
 def opcheck(case: Case, device: str = "cpu") -> None:
     """torch's own checks of both operators: schemas, shapes without data, autograd, AOTAutograd."""
     q, k, v, eta, state, norm = given(draw(case, device))
@@ -198,38 +134,68 @@ def opcheck(case: Case, device: str = "cpu") -> None:
     torch.library.opcheck(op.go_back, (*plain[:6], *kept, *after, problem.eps, 1))
 
 
-@pytest.fixture(scope="module")
-def host() -> dict[str, dict[str, tuple[float, float]]]:
-    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, timeout=900)
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout.splitlines()[-1])
+needs_the_host = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
 
-needs_the_host = pytest.mark.skipif(
-    shutil.which("g++") is None or find_spec("triton") is None, reason="needs g++ and triton"
-)
+@pytest.fixture
+def on_host(hopper_model) -> Iterator[None]:
+    with hopper_model.for_a_gpu(lazy=False, poison=False) as patch:
+        # 66 multiprocessors would give three heads a cluster of 4: all launches are tried below.
+        patch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(multi_processor_count=4))
+        patch.setattr(requirements, "device_trouble", lambda _: "")
+        yield
 
 
 @needs_the_host
-@pytest.mark.parametrize("name", [*ON_HOST, *(how.kernel for how in LAUNCHES)])
-def test_outputs_states_and_gradients_on_the_host(host, name):
+@pytest.mark.usefixtures("on_host", "poison")
+@pytest.mark.parametrize("name", ON_HOST)
+def test_outputs_states_and_gradients_on_the_host(name):
     """At most twice the error of `dual` in bfloat16, with whatever is not written NaN."""
-    assert too_large(host[name]) == {}
+    assert too_large(compared(ON_HOST[name], backend(ON_HOST[name]))) == {}
 
 
 @needs_the_host
-@pytest.mark.parametrize("name", ["again", "compiled"])
-def test_the_same_bits_every_time_and_under_torch_compile_on_the_host(host, name):
-    assert all(differing == 0 for differing, _ in host[name].values())
+@pytest.mark.usefixtures("on_host", "poison")
+@pytest.mark.parametrize("how", LAUNCHES, ids=lambda how: how.kernel)
+def test_gradients_behind_every_launch_on_the_host(how):
+    case = Case(100)
+    assert too_large(compared(case, partial(op.ttt, problem=case.problem, how=how))) == {}
+
+
+@needs_the_host
+@pytest.mark.usefixtures("on_host")
+def test_the_same_bits_every_time_and_under_torch_compile_on_the_host():
+    case = Case(150, every=1)
+    eager = results(draw(case), backend(case))
+    for read in (backend(case), torch.compile(backend(case), fullgraph=True, backend="aot_eager")):
+        again = results(draw(case), read)
+        assert all(torch.equal(again[name], x) for name, x in eager.items())
+
+
+@needs_the_host
+@pytest.mark.usefixtures("on_host")
+def test_torchs_own_checks_on_the_host():
+    opcheck(Case(70))
+
+
+@needs_the_host
+@pytest.mark.usefixtures("on_host", "poison")
+def test_a_gradient_that_cannot_be_read_where_it_lies_is_copied():
+    """That of a plain sum: one value for all of y, at strides of 0."""
+    case, found = Case(70), []
+    for copied in (False, True):
+        tensors = draw(case)
+        y, _ = backend(case)(*given(tensors))
+        dy = torch.ones(1, dtype=y.dtype).expand(y.shape)
+        found.append(torch.autograd.grad(y, [tensors[name] for name in NAMES], dy.clone() if copied else dy))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 # Without kernels: shapes alone, and who serves what.
 
 
 @pytest.mark.parametrize("every", [0, 1, 3])
-def test_shapes_and_dtypes_without_data(every, monkeypatch):
-    monkeypatch.setattr(op, "backward_trouble", lambda: "")  # nothing is run
+def test_shapes_and_dtypes_without_data(every):
     with FakeTensorMode() as mode:
         case = Case(5 * 64 + 1, batch=2, heads=3, every=every)
         tensors = {name: mode.from_tensor(x) for name, x in draw(case).items()}
@@ -272,7 +238,7 @@ def taken(monkeypatch) -> list[str]:
     ("change", "expected"),
     [
         ({}, "hopper"),
-        ({"gradients": True}, "dual"),
+        ({"gradients": True}, "hopper"),
         ({"dtype": torch.float32}, "dual"),
         ({"problem": TTTProblem(32)}, "dual"),
         ({"linear": True}, "dual"),
@@ -305,20 +271,26 @@ def test_cpus_are_refused():
 
 def test_missing_kernels_are_told(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
-    monkeypatch.setattr(requirements, "CUBIN", tmp_path / "kernel.cubin")
+    forward, backward = programs = tmp_path / "kernel.cubin", tmp_path / "backward.cubin"
+    monkeypatch.setattr(requirements, "PROGRAMS", programs)
     reason = requirements.device_trouble(torch.device("cuda"))
-    assert f"there is no {tmp_path / 'kernel.cubin'}. Install storyreel again" in reason
-    (tmp_path / "kernel.cubin").touch()
+    assert f"there is no {forward} and no {backward}. Install storyreel again" in reason
+    forward.touch()
+    assert f"there is no {backward}. Install storyreel again" in requirements.device_trouble(torch.device("cuda"))
+    backward.touch()
     assert requirements.device_trouble(torch.device("cuda")) == ""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (10, 0))
     assert "got sm_100" in requirements.device_trouble(torch.device("cuda"))
 
 
 @pytest.mark.usefixtures("hopper_here")
-def test_gradients_without_triton_are_refused(monkeypatch):
-    monkeypatch.setattr(requirements, "find_spec", lambda _: None)
-    with pytest.raises(KernelUnavailable, match=r"needs the package triton for gradients.*pip install triton"):
-        ttt_mlp(*given(draw(Case(5))), problem=TTTProblem(64), backend="hopper")
+@pytest.mark.parametrize("gradients", [False, True])
+def test_a_model_on_such_a_gpu_is_given_auto_where_it_fits(gradients):
+    ask = partial(fastest_backend, device=torch.device("cuda"), gradients=gradients)
+    assert ask(64, 256, TTTProblem(64), torch.bfloat16) == "auto"
+    other = "triton" if find_spec("triton") else ("dual_compiled" if gradients else "auto")
+    assert ask(64, 256, TTTProblem(64), torch.float32) == other
+    assert ask(64, None, TTTProblem(64), torch.bfloat16) == other
 
 
 @pytest.mark.usefixtures("hopper_here")
@@ -360,19 +332,19 @@ ON_GPU = {
 
 
 @pytest.mark.hopper
+@pytest.mark.usefixtures("poison")
 @pytest.mark.parametrize("name", ON_GPU)
-def test_outputs_states_and_gradients_on_a_gpu(name, monkeypatch):
+def test_outputs_states_and_gradients_on_a_gpu(name):
     """At most twice the error of `dual` in bfloat16, with whatever is not written NaN."""
-    monkeypatch.setattr(torch, "empty", poisoned)
     case = ON_GPU[name]
     assert too_large(compared(case, backend(case), "cuda")) == {}
 
 
 @pytest.mark.hopper
+@pytest.mark.usefixtures("poison")
 @pytest.mark.parametrize("how", LAUNCHES, ids=lambda how: how.kernel)
 @pytest.mark.parametrize("name", ["two", "odd", "strided"])
-def test_every_launch_on_a_gpu(name, how, monkeypatch):
-    monkeypatch.setattr(torch, "empty", poisoned)
+def test_every_launch_on_a_gpu(name, how):
     case = ON_GPU[name]
     assert too_large(compared(case, partial(op.ttt, problem=case.problem, how=how), "cuda")) == {}
 
@@ -481,11 +453,6 @@ def test_a_cuda_graph_replays_a_training_step():
 @pytest.mark.hopper
 def test_auto_takes_it_on_a_gpu():
     case = Case(100, heads=3)
-    with torch.no_grad():
-        own, _ = backend(case)(*given(draw(case, "cuda")))
-        y, _ = ttt_mlp(*given(draw(case, "cuda")), problem=case.problem, backend="auto")
-    assert torch.equal(y, own)
-
-
-if __name__ == "__main__":
-    print(json.dumps(on_the_host()))
+    own = results(draw(case, "cuda"), backend(case))
+    found = results(draw(case, "cuda"), partial(ttt_mlp, problem=case.problem, backend="auto"))
+    assert all(torch.equal(found[name], x) for name, x in own.items())

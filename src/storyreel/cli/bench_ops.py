@@ -137,10 +137,11 @@ def _size(options: BenchOps, device: torch.device) -> Size:
 def _kernel_facts(size: Size) -> dict[str, Any]:
     if "hopper" not in size.backends:
         return {}
-    from storyreel.ops.ttt.hopper.build import CUBIN, facts_of
+    from storyreel.ops.ttt.hopper.build import PROGRAMS, facts_of
 
-    path = facts_of(CUBIN)
-    return {"hopper_kernels": json.loads(path.read_text(encoding="utf-8")) if path.exists() else None}
+    paths = {cubin.name: facts_of(cubin) for cubin in PROGRAMS}
+    read = {name: path.read_text(encoding="utf-8") for name, path in paths.items() if path.exists()}
+    return {"hopper_kernels": {name: json.loads(text) for name, text in read.items()}}
 
 
 def _measured(options: BenchOps, size: Size, device: torch.device, say: Say) -> tuple[list[OpTime], list[OpTime]]:

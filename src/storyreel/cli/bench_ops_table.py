@@ -40,7 +40,7 @@ PUBLISHED = (
 def heading(shape: Shape, checked: Shape, facts: dict[str, Any]) -> Iterator[str]:
     yield f"{facts['device']}, {facts['dtype']}, torch {facts['torch']}, triton {facts['triton'] or 'none'}"
     every = shape.checkpoint_every
-    kept = f"states kept every {every} mini-batches" if every else "everything kept (by hopper every 64th state)"
+    kept = f"states kept every {every} mini-batches" if every else "everything kept (by hopper every 16th state)"
     tokens = f"{shape.tokens:,} tokens in {shape.mini_batches:,} mini-batches of {shape.mini_batch}"
     yield f"{counted(shape.heads, 'head')} of {shape.width}, {tokens}; {kept}"
     yield f"error: against float64, of {checked.tokens:,} tokens; us: microseconds a mini-batch"

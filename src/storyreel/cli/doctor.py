@@ -183,11 +183,9 @@ def _ttt_backends() -> Iterator[Check]:
 
 def _hopper_detail() -> str:
     from storyreel.ops.ttt.hopper.launch import HIDDEN, MINI_BATCH, WIDTH
-    from storyreel.ops.ttt.hopper.requirements import backward_trouble
 
     problem = f"TTT-MLP in bfloat16, heads of {WIDTH}, hidden width {HIDDEN}, mini-batches of {MINI_BATCH}"
-    gradients = "no gradients, for they need the package triton" if backward_trouble() else "gradients by triton"
-    return f"runs on cuda; generate takes this one for {problem}; {gradients}"
+    return f"runs on cuda; generate and train take this one for {problem}"
 
 
 def _video() -> Iterator[Check]:

@@ -72,8 +72,8 @@ def ttt_linear(
 def resolve_backend(name: str, device: torch.device) -> str:
     """The backend that serves on `device`; for "auto", what serves any problem there.
 
-    KernelUnavailable if it cannot. "auto" is the fastest that needs no compiler: where this says "dual", a call that
-    takes no gradients may still go to "hopper", if that one can read it.
+    KernelUnavailable if it cannot. "auto" is the fastest that needs no compiler: where this says "dual", a call may
+    still go to "hopper", if that one can read it.
     """
     if name not in BACKENDS:
         raise KernelUnavailable(
@@ -100,7 +100,7 @@ def fastest_backend(
     if device.type != "cuda":
         return "auto"
     on_hopper = not requirements.device_trouble(device)
-    if not gradients and on_hopper and not requirements.shape_trouble(width, hidden, problem.mini_batch, dtype):
+    if on_hopper and not requirements.shape_trouble(width, hidden, problem.mini_batch, dtype):
         return "auto"
     if find_spec("triton") is not None:
         return "triton"
@@ -131,9 +131,7 @@ def _run(
     _check_tokens(q, k, v, eta)
     _check_shapes(q, state, norm)
     _check_kind(q, {"eta": eta, **state._asdict(), **{f"norm.{name}": w for name, w in norm._asdict().items()}})
-    tensors = (q, k, v, eta, *state, *norm)
-    needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    backend = _chosen(backend, q, state, problem, needs_gradient)
+    backend = _chosen(backend, q, state, problem)
     wide = torch.promote_types(q.dtype, torch.float32)
     # Without matrix units for it, half precision is slower than float32: on the CPU it is a storage format only.
     inside = wide if backend == "reference" or q.device.type != "cuda" else q.dtype
@@ -157,12 +155,11 @@ def _run(
     return y.to(q.dtype), type(state)(*final)
 
 
-def _chosen(name: str, q: Tensor, state: MLPState | LinearState, problem: TTTProblem, needs_gradient: bool) -> str:
+def _chosen(name: str, q: Tensor, state: MLPState | LinearState, problem: TTTProblem) -> str:
     backend = resolve_backend(name, q.device)
     if name == "hopper" and (reason := _hopper_trouble(q, state, problem)):
         raise KernelUnavailable(reason)
-    # The Hopper kernels' backward pass is Triton's, which wants a compiler.
-    if name == "auto" and not needs_gradient and not _hopper_trouble(q, state, problem):
+    if name == "auto" and not _hopper_trouble(q, state, problem):
         return "hopper"
     return backend
 

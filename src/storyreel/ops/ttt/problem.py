@@ -12,7 +12,7 @@ class TTTProblem:
     mini_batch: tokens that share one step of learning (64 in the paper); the step is divided by it.
     eps: added to the variance in every LayerNorm of the op.
     checkpoint_every: mini-batches between the states that are kept for the backward pass; what lies between them is
-        computed again there. 0 keeps everything (in backend "hopper", every 64th state). It changes memory and time,
+        computed again there. 0 keeps everything (in backend "hopper", every 16th state). It changes memory and time,
         never a result; `reference` ignores it.
     """
 

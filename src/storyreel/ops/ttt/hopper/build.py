@@ -1,9 +1,9 @@
 """Compiles the kernels: `python -m storyreel.ops.ttt.hopper.build`. It needs nvcc 12.4 or later, but no GPU.
 
 What it writes is part of the package, so that users need no compiler: the machine code, and beside it what it was made
-from. `--check` says whether the two still go with the source. Kernels of other kinds are no part of the package:
-`--backward` is not yet used by the op, `--dump` writes down what is computed (`emulation.Values`), for finding a
-defect, and `--times` when (`Times` in plan.cuh), for finding what is slow.
+from; one pair forward, one backward. `--check` says whether they still go with the source. Kernels of other kinds are
+no part of the package: `--dump` writes down what the forward ones compute (`emulation.Values`), for finding a defect,
+and `--times` when (`Times` in plan.cuh), for finding what is slow.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KINDS: dict[Path, tuple[Path, tuple[str, ...]]] = {
     TIMING_CUBIN: (SOURCE, ("-DTTT_TIMES",)),
 }
 """What each is made from (with the headers beside it), and how."""
-PROGRAMS = (CUBIN,)
+PROGRAMS = (CUBIN, BACKWARD_CUBIN)
 """Those that are part of the package."""
 OPTIONS = ("-cubin", "-std=c++17", "-O3", "-gencode=arch=compute_90a,code=sm_90a")
 REMEDY = "Run python -m storyreel.ops.ttt.hopper.build"
@@ -103,14 +103,13 @@ def nvcc_version(nvcc: str = "nvcc") -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--backward", action="store_true", help="the backward pass")
-    ways.add_argument("--dump", action="store_true", help="the kernels that write down what they compute")
-    ways.add_argument("--times", action="store_true", help="the kernels that write down when they compute it")
+    ways.add_argument("--dump", action="store_true", help="forward kernels that write down what they compute")
+    ways.add_argument("--times", action="store_true", help="forward kernels that write down when they compute it")
     ways.add_argument("--check", action="store_true", help="compile nothing; status 1 if the source has changed")
     options = parser.parse_args()
     if options.check:
         sys.exit("\n".join(filter(None, map(trouble, PROGRAMS))) or 0)
-    others = {BACKWARD_CUBIN: options.backward, DUMPING_CUBIN: options.dump, TIMING_CUBIN: options.times}
+    others = {DUMPING_CUBIN: options.dump, TIMING_CUBIN: options.times}
     for kind in [kind for kind, wanted in others.items() if wanted] or PROGRAMS:
         try:
             print(build(kind), end="")

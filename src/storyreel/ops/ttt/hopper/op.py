@@ -12,17 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from storyreel.errors import KernelUnavailable
-from storyreel.ops.ttt.hopper import launch
+from storyreel.ops.ttt.hopper import backward_launch, launch
 from storyreel.ops.ttt.hopper.launch import HIDDEN, LAUNCHES, MINI_BATCH, WIDTH, Launch
-from storyreel.ops.ttt.hopper.requirements import backward_trouble
 from storyreel.ops.ttt.hopper.states import Kept
 from storyreel.ops.ttt.problem import TTTProblem
 from storyreel.ops.ttt.states import HeadNorm, MLPState
 
-KEPT_EVERY = 64
-"""Mini-batches between kept states where the problem says 0. To keep all 5,487 states of 63 s, in float32 and for 48
-heads, would take 32 GiB; the states of 64 mini-batches take as much as those that are computed again at once."""
+KEPT_EVERY = 16
+"""Mini-batches between kept states where the problem says 0: the fastest of 4, 8 and 16 at 63 s of the paper's model
+(BACKWARD.md). For its 48 heads 2.03 GiB are kept, where all 5,487 states would take 32; the backward pass's scratch
+memory grows with it, by 90 KiB a sequence and head for each mini-batch, to 67.5 MiB here."""
 
 Read = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 Differentiated = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -40,14 +39,11 @@ def ttt(
 ) -> tuple[Tensor, MLPState]:
     """q, k, v `[B, T, H, 64]` bfloat16, eta `[B, T, H]`, state and norm float32, to y and the last state.
 
-    how: the launch, None for the one that suits the shape. The caller has seen to `requirements.trouble`;
-    KernelUnavailable if gradients are wanted and the backward pass cannot be had.
+    how: the forward launch, None for the one that suits the shape. The caller has seen to `requirements`.
     """
     tensors = (q, k, v, eta, *norm, state.w1, state.b1, state.w2.mT, state.b2)
     every = 0
     if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
-        if reason := backward_trouble():
-            raise KernelUnavailable(reason)
         every = problem.checkpoint_every or KEPT_EVERY
     y, w1, b1, w2, b2, *_ = read(*tensors, problem.eps, every, how.kernel if how else "")
     return y, MLPState(w1, b1, w2.mT, b2)
@@ -119,11 +115,10 @@ def go_back(
 
     w1s to b2s: the states before every `every` mini-batches (`states.Kept`).
     """
-    # Any backward pass from kept states can stand here. Not above: triton may not be installed.
-    from storyreel.ops.ttt.triton_kernels.kept_backward import go_back as backward
-
     kept, problem, dstate = Kept(w1s, b1s, w2s, b2s), TTTProblem(MINI_BATCH, eps), MLPState(dw1, db1, dw2.mT, db2)
-    dq, dk, dv, deta, first, norm = backward(q, k, v, eta, kept, HeadNorm(gamma, beta), problem, every, dy, dstate)
+    dq, dk, dv, deta, first, norm = backward_launch.go_back(
+        q, k, v, eta, kept, HeadNorm(gamma, beta), problem, every, dy, dstate, backward_launch.FASTEST
+    )
     return dq, dk, dv, deta, norm.weight, norm.bias, first.w1, first.b1, first.w2.mT, first.b2
 
 

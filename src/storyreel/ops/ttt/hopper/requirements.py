@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import torch
 
-from storyreel.ops.ttt.hopper.build import CUBIN
+from storyreel.ops.ttt.hopper.build import PROGRAMS
 from storyreel.ops.ttt.hopper.launch import HIDDEN, MINI_BATCH, WIDTH
 
 Question = TypeVar("Question", bound=Callable[..., Any])
@@ -32,9 +31,9 @@ def device_trouble(device: torch.device) -> str:
         got = f"sm_{major}{minor}"
     if got != "sm_90":
         return f'TTT backend "hopper" needs an sm_90 GPU (H100, H200); got {got}. Try backend="dual".'
-    if not CUBIN.exists():
+    if missing := " and no ".join(str(path) for path in PROGRAMS if not path.exists()):
         return (
-            f'TTT backend "hopper" needs its compiled kernels; there is no {CUBIN}. Install storyreel again, run '
+            f'TTT backend "hopper" needs its compiled kernels; there is no {missing}. Install storyreel again, run '
             'python -m storyreel.ops.ttt.hopper.build, or try backend="triton".'
         )
     return ""
@@ -49,15 +48,4 @@ def shape_trouble(width: int, hidden: int | None, mini_batch: int, dtype: torch.
         f'TTT backend "hopper" needs TTT-MLP, hidden width {HIDDEN}, heads of {WIDTH}, mini-batches of '
         f"{MINI_BATCH} and bfloat16; got {memory}, heads of {width}, mini-batches of {mini_batch} and {dtype}. "
         'Try backend="triton".'
-    )
-
-
-@asked_once
-def backward_trouble() -> str:
-    """Unless the backward pass can be had, which is Triton's."""
-    if find_spec("triton") is not None:
-        return ""
-    return (
-        'TTT backend "hopper" needs the package triton for gradients, which is not installed. pip install triton, use '
-        'torch.no_grad(), or try backend="dual".'
     )
