@@ -165,14 +165,15 @@ def _check(how: Launch, case: Case) -> bool:
 
 def _show_inside(how: Launch, save: Path | None) -> None:
     """Every value of the first mini-batch beside the emulated one, by worker (columns) and warp (rows)."""
-    inputs, workers = _draw(Case(64, 1, 1)), max(how.cluster, 2)
-    right = emulation.ttt(*(_on_the_cpu(x) for x in inputs), PROBLEM, workers, tanh_error=0)[2]
+    inputs = _draw(Case(64, 1, 1))
+    on_cpu = (_on_the_cpu(x) for x in inputs)
+    right = emulation.ttt(*on_cpu, PROBLEM, how.workers, how.answerers, tanh_error=0)[2]
     values = [x[0] for x in right]
     dump = torch.full((sum(x.numel() for x in values),), float("nan"), device="cuda")
     launch.read(*inputs, PROBLEM, how, cubin=DUMPING_CUBIN, dump=dump)
     found = [x.view(y.shape) for x, y in zip(dump.cpu().split([x.numel() for x in values]), values, strict=True)]
     for name, mine, own in zip(emulation.Values._fields, found, values, strict=True):
-        columns = own.shape[1] // workers if own.shape[1] == 256 else own.shape[1]
+        columns = own.shape[1] // how.workers if own.shape[1] == 256 else own.shape[1]
         blocks = [
             [_relative(a, b) for a, b in zip(x.split(columns, 1), y.split(columns, 1), strict=True)]
             for x, y in zip(mine.split(16), own.split(16), strict=True)
@@ -207,7 +208,7 @@ def _times(how: Launch) -> Iterator[dict[str, Any]]:
 def _timeline(how: Launch) -> dict[str, list[int]]:
     """Mean cycles from each point of a mini-batch to the next, of the first worker of sequence and head 0."""
     first, rounds, points = TIMES
-    shape = (max(how.cluster, 2), 2, rounds, points)
+    shape = (how.workers, 2, rounds, points)
     stamps = torch.zeros(shape, device="cuda")
     inputs = _draw(Case(tokens=64 * (first + rounds + 8), batch=1, heads=PAPER["heads"]), fast=True)
     launch.read(*inputs, PROBLEM, how, cubin=TIMING_CUBIN, dump=stamps)

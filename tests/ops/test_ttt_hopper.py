@@ -96,15 +96,15 @@ def within_twice(given: list[float], plain: list[float]) -> bool:
 # The dataflow, in torch.
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize(("workers", "answerers"), [(2, 2), (4, 2), (4, 4)])
 @pytest.mark.parametrize(
     "case", [Case(64, heads=3), Case(128, batch=2), Case(17 * 64 + 37, heads=2), Case(5, batch=3, heads=5)]
 )
-def test_the_dataflow_errs_at_most_twice_as_much_as_the_matrix_form(case, workers):
+def test_the_dataflow_errs_at_most_twice_as_much_as_the_matrix_form(case, workers, answerers):
     inputs = draw(case)
     right = dual.ttt(*inputs.doubled(), PROBLEM)
     plain = errors(dual.ttt(*inputs.given(), PROBLEM), right)
-    found = errors(emulation.ttt(*inputs.given(), PROBLEM, workers)[:2], right)
+    found = errors(emulation.ttt(*inputs.given(), PROBLEM, workers, answerers)[:2], right)
     assert within_twice(found, plain), (found, plain)
 
 
@@ -141,7 +141,7 @@ def _nothing(*shape: int) -> Tensor:
 
 
 def emulated(inputs: Inputs, how: Launch) -> tuple[Tensor, MLPState, emulation.Values]:
-    return emulation.ttt(*inputs.given(), PROBLEM, max(how.cluster, 2), tanh_error=0)
+    return emulation.ttt(*inputs.given(), PROBLEM, how.workers, how.answerers, tanh_error=0)
 
 
 # Sums in another order round to another bfloat16 now and then, and what follows moves by one part in 256 there.

@@ -31,7 +31,7 @@ const Entry ENTRIES[] = {
 #ifdef TTT_FORWARD
     ENTRY(Arguments, ttt_mlp_1, 1),        ENTRY(Arguments, ttt_mlp_1_stores, 1), ENTRY(Arguments, ttt_mlp_2, 2),
     ENTRY(Arguments, ttt_mlp_2_stores, 2), ENTRY(Arguments, ttt_mlp_2_copies, 2), ENTRY(Arguments, ttt_mlp_4, 4),
-    ENTRY(Arguments, ttt_mlp_4_stores, 4), ENTRY(Arguments, ttt_mlp_4_copies, 4),
+    ENTRY(Arguments, ttt_mlp_4_stores, 4), ENTRY(Arguments, ttt_mlp_4_copies, 4), ENTRY(Arguments, ttt_mlp_2_of_4, 2),
 #endif
 #ifdef TTT_BACKWARD
     ENTRY(backward::Arguments, ttt_mlp_backward_2, 2), ENTRY(backward::Arguments, ttt_mlp_backward_4, 4),

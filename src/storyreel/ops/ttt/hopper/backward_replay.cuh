@@ -78,7 +78,7 @@ __device__ __forceinline__ void replay(Worker<P>& own, int j, int group, Values&
     add_parts(own, z2, own.b2(j));
 #pragma unroll
     for (int i = 0; i < P::ROWS_A_LANE; ++i) {
-      rows[i].inverse = standardise(z2[i], own.given.eps);
+      rows[i].inverse = pieces::standardise(z2[i], own.given.eps);
 #pragma unroll
       for (int c = 0; c < 8; ++c) standard[i][c] = pieces::pack_half(z2[i][2 * c], z2[i][2 * c + 1]);
     }

@@ -16,17 +16,6 @@ struct alignas(16) Row {
 // Mean over the 64 values of a row.
 __device__ __forceinline__ float row_mean(float lane_sum) { return pieces::row_sum(lane_sum) * (1.f / 64.f); }
 
-// To mean 0 and variance 1; returns what the values were multiplied by.
-__device__ __forceinline__ float standardise(float (&z)[16], float eps) {
-  const float mean = row_mean(pieces::line_sum([&](int c) { return z[c]; }));
-#pragma unroll
-  for (int c = 0; c < 16; ++c) z[c] -= mean;
-  const float inverse = rsqrtf(row_mean(pieces::line_sum([&](int c) { return z[c] * z[c]; })) + eps);
-#pragma unroll
-  for (int c = 0; c < 16; ++c) z[c] *= inverse;
-  return inverse;
-}
-
 // err = gamma s + beta - (v - k) of the i-th row, pair j, with k and v of the stage.
 template <class P>
 struct Errors {
@@ -167,7 +156,7 @@ __device__ __forceinline__ void norm_backward(const Worker<P>& own, Lines<P>& z,
       slope[2 * j] = gamma.x * dy[i][2 * j];
       slope[2 * j + 1] = gamma.y * dy[i][2 * j + 1];
     }
-    const float inverse = standardise(z[i], own.given.eps);
+    const float inverse = pieces::standardise(z[i], own.given.eps);
     const float level = row_mean(pieces::line_sum([&](int c) { return slope[c]; }));
     const float lean = row_mean(pieces::line_sum([&](int c) { return slope[c] * z[i][c]; }));
 #pragma unroll

@@ -52,7 +52,7 @@ struct Worker {
   __device__ __forceinline__ uint32_t blocks(uint32_t tile, int s) const { return pieces::blocks(tile, s, warp, lane); }
   // The same for the lane's i-th row of lines, columns 32 c to 32 c + 31.
   __device__ __forceinline__ uint32_t line_blocks(uint32_t tile, int i, int c) const {
-    return tile + layout::chunk_offset(16 * warp + 8 * half(i) + (lane & 7), 4 * c + (lane >> 3));
+    return pieces::line_blocks(tile, half(i), c, warp, lane);
   }
   __device__ __forceinline__ int token(int mini_batch, int half) const {
     return mini_batch * MINI_BATCH + 16 * warp + 8 * half + (lane >> 2);

@@ -41,11 +41,14 @@ def ttt(
     norm: HeadNorm,
     problem: TTTProblem,
     workers: int = 2,
+    answerers: int = 0,
     tanh_error: float = TANH_ERROR,
 ) -> tuple[Tensor, MLPState, Values]:
     """q, k, v `[B, T, H, D]` bfloat16, eta `[B, T, H]`, state and norm float32, to y, the last state and the values of
-    the first mini-batch. `tanh_error` is relative, of alternating sign.
+    the first mini-batch. workers, and answerers for the outputs (0: as many): see `launch.Launch`. `tanh_error` is
+    relative, of alternating sign.
     """
+    shares = workers, answerers or workers
     batch, length, heads, _ = q.shape
     size = problem.mini_batch
     missing = -length % size
@@ -56,7 +59,7 @@ def ttt(
     outputs, first = [], None
     for start in range(0, length + missing, size):
         own_q, own_k, own_v, own_eta = (x[:, start : start + size].float() for x in rows)
-        y, memory, values = _mini_batch(own_q, own_k, own_v, own_eta, memory, gamma, beta, problem, workers, tanh_error)
+        y, memory, values = _mini_batch(own_q, own_k, own_v, own_eta, memory, gamma, beta, problem, shares, tanh_error)
         outputs.append(y)
         first = first or values
     assert first is not None
@@ -74,10 +77,11 @@ def _mini_batch(
     gamma: Tensor,
     beta: Tensor,
     problem: TTTProblem,
-    workers: int,
+    shares: tuple[int, int],
     tanh_error: float,
 ) -> tuple[Tensor, tuple[Tensor, ...], Values]:
     w1, b1, w2, b2 = memory
+    workers, answerers = shares
     z1 = k @ rounded(w1) + b1
     x2, bend = gelu_and_slope(z1, tanh_error)
     x2, bend = rounded(x2), bend.half().float()
@@ -93,8 +97,8 @@ def _mini_batch(
     w2, b2 = w2 + push2.mT @ x2, b2 + push2.sum(1, keepdim=True)
 
     z1q = q @ rounded(w1) + b1
-    parts = second_layer(rounded(gelu_and_slope(z1q, tanh_error)[0]), w2, workers)
-    own = torch.arange(q.shape[1]).div(q.shape[1] // workers, rounding_mode="floor")[:, None]  # who finishes a row
+    parts = second_layer(rounded(gelu_and_slope(z1q, tanh_error)[0]), w2, answerers)
+    own = torch.arange(q.shape[1]).div(q.shape[1] // answerers, rounding_mode="floor")[:, None]  # who finishes a row
     z2q = b2 + sum(torch.where(own == number, part, rounded(part)) for number, part in enumerate(parts))
     y = q + gamma * standardise(z2q, problem.eps)[0] + beta
     return y, (w1, b1, w2, b2), Values(z1, z2, step2, step1, w1, w2, z1q, z2q)

@@ -108,13 +108,14 @@ __device__ __forceinline__ void begin(const Arguments& given, uint32_t shared, i
       ptx::barrier_init(shared + P::KV_FULL + 8 * stage, 1);
       ptx::barrier_init(shared + P::KV_EMPTY + 8 * stage, P::LOCAL);
       ptx::barrier_init(shared + P::Q_FULL + 8 * stage, 1);
-      ptx::barrier_init(shared + P::Q_EMPTY + 8 * stage, 4 * P::LOCAL);
+      ptx::barrier_init(shared + P::Q_EMPTY + 8 * stage, P::APART ? 4 : 4 * P::LOCAL);
     }
     for (int state = 0; state < 2; ++state) {
-      ptx::barrier_init(shared + P::READY + 8 * state, 1);
+      ptx::barrier_init(shared + P::READY + 8 * state, P::LOCAL);
       ptx::barrier_init(shared + P::FREE + 8 * state, 4);
     }
     constexpr int arrivals = P::WAY == Way::STORES ? P::WORKERS - 1 : 1;
+    static_assert(P::WAY != Way::STORES || P::WORKERS == P::ANSWERERS, "as many send rows as parts");
     for (int box = 0; box < 4 * P::LOCAL * P::EXCHANGES; ++box) {
       ptx::barrier_init(shared + P::ARRIVED + 8 * box, arrivals);
       ptx::barrier_init(shared + P::ARRIVED_ROWS + 8 * box, arrivals);
@@ -143,10 +144,10 @@ __device__ __forceinline__ void read_sequence(const Arguments& given) {
   } else if (group <= P::LOCAL) {
     if constexpr (P::THREADS > 256) ptx::more_registers<P::WORKER_REGISTERS>();
     const int local = group - 1;
-    work<P, DUMP>(Worker<P>{given, shared, rank + local, local, row, batch, head, warp, lane}, count);
+    work<P, DUMP>(Worker<P>{given, shared, P::LOCAL * rank + local, local, row, batch, head, warp, lane}, count);
   } else if constexpr (P::APART) {
     ptx::more_registers<P::OUTPUT_REGISTERS>();
-    const Worker<P> own{given, shared, rank, 0, row, batch, head, warp, lane};
+    const Worker<P> own{given, shared, rank, 0, row, batch, head, warp, lane};  // `number` of the answerers
     for (int i = 0; i < count; ++i) answer<P, DUMP>(own, i);
   }
   __syncwarp();
@@ -154,13 +155,13 @@ __device__ __forceinline__ void read_sequence(const Arguments& given) {
   ptx::cluster_sync();  // no multiprocessor leaves while others may write into it
 }
 
-#define FORWARD(NAME, CLUSTER, WAY, DUMP)                                                                                \
-  extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(Plan<CLUSTER, Way::WAY>::THREADS, 1)     \
-      NAME(const __grid_constant__ Arguments given) {                                                                   \
-    read_sequence<Plan<CLUSTER, Way::WAY>, DUMP>(given);                                                                \
-  }                                                                                                                     \
-  extern "C" __device__ const unsigned NAME##_threads_bytes[2] = {Plan<CLUSTER, Way::WAY>::THREADS,                     \
-                                                                  Plan<CLUSTER, Way::WAY>::BYTES};
+#define FORWARD(NAME, CLUSTER, WORKERS, WAY, DUMP)                                                                       \
+  extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1)                                                            \
+      __launch_bounds__(Plan<CLUSTER, WORKERS, Way::WAY>::THREADS, 1) NAME(const __grid_constant__ Arguments given) {    \
+    read_sequence<Plan<CLUSTER, WORKERS, Way::WAY>, DUMP>(given);                                                        \
+  }                                                                                                                      \
+  extern "C" __device__ const unsigned NAME##_threads_bytes[2] = {Plan<CLUSTER, WORKERS, Way::WAY>::THREADS,             \
+                                                                  Plan<CLUSTER, WORKERS, Way::WAY>::BYTES};
 
 #ifdef TTT_DUMP
 constexpr bool DUMPS = true;
@@ -168,11 +169,12 @@ constexpr bool DUMPS = true;
 constexpr bool DUMPS = false;
 #endif
 
-FORWARD(ttt_mlp_1, 1, PACKETS, DUMPS)
-FORWARD(ttt_mlp_1_stores, 1, STORES, DUMPS)
-FORWARD(ttt_mlp_2, 2, PACKETS, DUMPS)
-FORWARD(ttt_mlp_2_stores, 2, STORES, DUMPS)
-FORWARD(ttt_mlp_2_copies, 2, COPIES, DUMPS)
-FORWARD(ttt_mlp_4, 4, PACKETS, DUMPS)
-FORWARD(ttt_mlp_4_stores, 4, STORES, DUMPS)
-FORWARD(ttt_mlp_4_copies, 4, COPIES, DUMPS)
+FORWARD(ttt_mlp_1, 1, 2, PACKETS, DUMPS)
+FORWARD(ttt_mlp_1_stores, 1, 2, STORES, DUMPS)
+FORWARD(ttt_mlp_2, 2, 2, PACKETS, DUMPS)
+FORWARD(ttt_mlp_2_stores, 2, 2, STORES, DUMPS)
+FORWARD(ttt_mlp_2_copies, 2, 2, COPIES, DUMPS)
+FORWARD(ttt_mlp_2_of_4, 2, 4, PACKETS, DUMPS)
+FORWARD(ttt_mlp_4, 4, 4, PACKETS, DUMPS)
+FORWARD(ttt_mlp_4_stores, 4, 4, STORES, DUMPS)
+FORWARD(ttt_mlp_4_copies, 4, 4, COPIES, DUMPS)

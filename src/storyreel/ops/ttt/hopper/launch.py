@@ -25,22 +25,36 @@ WIDTH, HIDDEN, MINI_BATCH = 64, 256, 64
 @dataclass(frozen=True)
 class Launch:
     """cluster: multiprocessors of a head, 1, 2 or 4. way: how its workers send each other their parts of z2, by
-    "packets", "stores" or, of a cluster, "copies" (plan.cuh).
+    "packets", "stores" or, of a cluster, "copies" (plan.cuh). workers: of a head, 2 or 4, no fewer than multiprocessors;
+    0 for the fewest.
     """
 
     cluster: int = 2
     way: str = "packets"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "workers", self.workers or max(self.cluster, 2))
+
+    @property
+    def answerers(self) -> int:
+        """Warpgroups that each make the outputs from a part of the hidden values."""
+        return self.workers if self.cluster == 1 else self.cluster
 
     @property
     def kernel(self) -> str:
-        return f"ttt_mlp_{self.cluster}" + (f"_{self.way}" if self.way != "packets" else "")
+        name = f"ttt_mlp_{self.cluster}" + (f"_{self.way}" if self.way != "packets" else "")
+        return name if self.workers == max(self.cluster, 2) else f"{name}_of_{self.workers}"
 
 
-LAUNCHES = tuple(
-    Launch(cluster, way)
-    for cluster in (1, 2, 4)
-    for way in ("packets", "stores", "copies")
-    if (cluster, way) != (1, "copies")
+LAUNCHES = (
+    *(
+        Launch(cluster, way)
+        for cluster in (1, 2, 4)
+        for way in ("packets", "stores", "copies")
+        if (cluster, way) != (1, "copies")
+    ),
+    Launch(2, workers=4),
 )
 
 

@@ -16,8 +16,10 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
     ptx::wait<false>(own.barrier(P::Q_FULL, stage), (i / P::STAGES) & 1);
     own.stamp(1, i, 1);
   };
-  network<P, !P::APART>(own, z2, q, state, wait, [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
-    if (DUMP && i == 0) own.dump(Dump::Z1Q, HIDDEN, own.number * P::COLUMNS + 64 * tile, z1);
+  constexpr int TILES = P::APART ? P::LOCAL * P::TILES : P::TILES;
+  constexpr Pace PACE = !P::APART ? Pace::ALL_FIRST : P::LINES ? Pace::IN_TURN : Pace::AHEAD;
+  network<P, TILES, PACE>(own, z2, q, state, wait, [&](int tile, const float (&z1)[32], uint32_t (&x2)[4][4]) {
+    if (DUMP && i == 0) own.dump(Dump::Z1Q, HIDDEN, own.number * (HIDDEN / P::ANSWERERS) + 64 * tile, z1);
 #pragma unroll
     for (int s = 0; s < 4; ++s)
 #pragma unroll
@@ -47,8 +49,8 @@ __device__ __forceinline__ void answer(const Worker<P>& own, int i) {
     own.receive(P::ARRIVED_ROWS, exchange, (i / P::EXCHANGES) & 1);
     own.stamp(1, i, 4);
 #pragma unroll
-    for (int hop = 1; hop < P::WORKERS; ++hop) {
-      const int from = (own.number + hop) % P::WORKERS;
+    for (int hop = 1; hop < P::ANSWERERS; ++hop) {
+      const int from = (own.number + hop) % P::ANSWERERS;
 #pragma unroll
       for (int s = 0; s < 4; ++s) {
         const uint4 sent = own.received(from, P::INBOX_ROWS, P::SENT_ROWS, piece, exchange, s);

@@ -101,6 +101,18 @@ __device__ __forceinline__ float2 standardise(float (&z)[32], float eps) {
   return inverse;
 }
 
+// One row of a lane, its 16 values, the same.
+__device__ __forceinline__ float standardise(float (&z)[16], float eps) {
+  const float mean = row_sum(line_sum([&](int c) { return z[c]; })) * (1.f / 64.f);
+#pragma unroll
+  for (int c = 0; c < 16; ++c) z[c] -= mean;
+  const float variance = row_sum(line_sum([&](int c) { return z[c] * z[c]; })) * (1.f / 64.f);
+  const float inverse = rsqrtf(variance + eps);
+#pragma unroll
+  for (int c = 0; c < 16; ++c) z[c] *= inverse;
+  return inverse;
+}
+
 // A vector of 64 floats along the columns of sums [64, 64], as products begin with it.
 __device__ __forceinline__ void fill_columns(float (&d)[32], uint32_t floats, int lane) {
 #pragma unroll
@@ -114,6 +126,11 @@ __device__ __forceinline__ void fill_columns(float (&d)[32], uint32_t floats, in
 // Where this lane's row of blocks lies for `ptx::store_blocks`: columns 16 s to 16 s + 15 of the warp's 16 rows.
 __device__ __forceinline__ uint32_t blocks(uint32_t matrix, int s, int warp, int lane) {
   return matrix + layout::matrix_offset(16 * warp + (lane & 15), 2 * s + (lane >> 4));
+}
+
+// The same for one of the lane's two rows, columns 32 c to 32 c + 31 of a tile: x[i] is in column 8 (4 c + i).
+__device__ __forceinline__ uint32_t line_blocks(uint32_t tile, int half, int c, int warp, int lane) {
+  return tile + layout::chunk_offset(16 * warp + 8 * half + (lane & 7), 4 * c + (lane >> 3));
 }
 
 // Sums [64, 2 n] in float32 to a matrix of bfloat16 in shared memory.

@@ -1,8 +1,9 @@
 // How a head is dealt out: workers, their warpgroups and their shared memory.
 //
-// A worker is a warpgroup that owns a part of the hidden values: columns of W1 and rows of W2. Two workers share one
-// multiprocessor (CLUSTER 1) and make the outputs themselves, after each step. Or each of 2 or 4 has one of a cluster, and
-// the outputs have a warpgroup of their own, a mini-batch behind the worker, with a second copy of the state (APART).
+// A worker is a warpgroup that owns a part of the hidden values: columns of W1 and rows of W2. Two or four of them make a
+// head, on the 1, 2 or 4 multiprocessors of a cluster. Two workers of one multiprocessor take one of each lane's two rows
+// of z2 each (LINES). The outputs have a warpgroup of their own on each multiprocessor, a mini-batch behind the workers,
+// with a second copy of the state (APART); in a cluster of 1 the workers make them, after each step.
 #pragma once
 #include <cuda_bf16.h>
 
@@ -45,26 +46,31 @@ struct Times {
   static constexpr int FIRST = 64, ROUNDS = 32, POINTS = 12;
 };
 
-template <int CLUSTER_, Way WAY_>
+template <int CLUSTER_, int WORKERS_, Way WAY_>
 struct Plan {
-  static constexpr int CLUSTER = CLUSTER_;
+  static constexpr int CLUSTER = CLUSTER_, WORKERS = WORKERS_;
   static constexpr Way WAY = WAY_;
-  static constexpr bool APART = CLUSTER > 1;  // two workers on one multiprocessor take all its registers
+  static constexpr bool APART = CLUSTER > 1;  // two workers of 128 columns take all registers of a multiprocessor
   static constexpr bool COPIES = WAY == Way::COPIES;
   static_assert(CLUSTER == 1 || CLUSTER == 2 || CLUSTER == 4, "cluster of 1, 2 or 4");
 
-  static constexpr int WORKERS = CLUSTER == 1 ? 2 : CLUSTER, LOCAL = WORKERS / CLUSTER;
+  static constexpr int LOCAL = WORKERS / CLUSTER;
+  static constexpr bool LINES = LOCAL == 2;
+  static_assert(LOCAL == 1 || (LINES && CLUSTER <= 2 && !COPIES), "one or two workers a multiprocessor");
   static constexpr int COLUMNS = HIDDEN / WORKERS, TILES = COLUMNS / 64;
   static constexpr int GROUPS = 1 + LOCAL + (APART ? 1 : 0), THREADS = 128 * GROUPS;  // one warpgroup loads
   static constexpr int STATES = APART ? 2 : 1, EXCHANGES = APART ? 2 : 1;
-  static constexpr int STAGES = CLUSTER == 1 || COPIES ? 2 : 3;
+  static constexpr int STAGES = LINES || COPIES ? 2 : 3;
   // The warps begin with an equal share, rounded down to what `setmaxnreg` counts in.
-  static constexpr int LOADER_REGISTERS = 24, WORKER_REGISTERS = 240, OUTPUT_REGISTERS = 216;
+  static constexpr int LOADER_REGISTERS = 24, WORKER_REGISTERS = APART && LINES ? 168 : 240;
+  static constexpr int OUTPUT_REGISTERS = LINES ? 144 : 216;
   static_assert(LOADER_REGISTERS + LOCAL * WORKER_REGISTERS + (APART ? OUTPUT_REGISTERS : 0) <= 504, "65536 / 128");
 
-  static constexpr int OWN_WARPS = 4 / WORKERS;  // whose rows of the output a worker finishes
-  // Bytes of z2, bfloat16, from one worker to another: of a warp, of a step, of the outputs.
+  // Who makes the outputs: a warpgroup a multiprocessor, or the workers; how many warps' rows each of them finishes.
+  static constexpr int ANSWERERS = APART ? CLUSTER : WORKERS, OWN_WARPS = 4 / ANSWERERS;
+  // Bytes of z2, bfloat16, from one to another: of a warp, of a step, of the outputs; of half a warp's rows, of a step.
   static constexpr uint32_t SENT_WARP = 2048, SENT = 4 * SENT_WARP, SENT_ROWS = OWN_WARPS * SENT_WARP;
+  static constexpr uint32_t SENT_LINES = SENT_WARP / 2, SENT_HALF = SENT / 2;
 
   // Bytes from the start of shared memory: matrices first, for their alignment.
   static constexpr uint32_t K = 0, V = K + STAGES * layout::TILE, Q = V + STAGES * layout::TILE;
@@ -72,16 +78,21 @@ struct Plan {
   // Of a worker:
   static constexpr uint32_t MATRIX = TILES * layout::TILE;
   static constexpr uint32_t W1 = 0, W2 = W1 + STATES * MATRIX, X2 = W2 + STATES * MATRIX, STEP1 = X2 + MATRIX;
-  static constexpr uint32_t STEP2 = STEP1 + MATRIX, STAGING = STEP2 + layout::TILE;  // STAGING: of y; X2 where not APART
-  static constexpr uint32_t INBOX = STAGING + (APART ? layout::TILE : 0);
-  static constexpr uint32_t INBOX_ROWS = INBOX + EXCHANGES * (WORKERS - 1) * SENT;
-  static constexpr uint32_t OUTBOX = INBOX_ROWS + EXCHANGES * (WORKERS - 1) * SENT_ROWS;  // of COPIES
+  static constexpr uint32_t INBOX = STEP1 + MATRIX;
+  static constexpr uint32_t OUTBOX = INBOX + EXCHANGES * (WORKERS - 1) * (LINES ? SENT_HALF : SENT);  // of COPIES
   static constexpr uint32_t OUTBOX_ROWS = OUTBOX + (COPIES ? EXCHANGES * SENT : 0);
-  static constexpr uint32_t WORKER_MATRICES = OUTBOX_ROWS + (COPIES ? EXCHANGES * SENT : 0);
+  static constexpr uint32_t INBOX_ROWS_ = OUTBOX_ROWS + (COPIES ? EXCHANGES * SENT : 0);
+  static constexpr uint32_t ROWS_BYTES = EXCHANGES * (ANSWERERS - 1) * SENT_ROWS;
+  static constexpr uint32_t WORKER_MATRICES = INBOX_ROWS_ + (APART && LINES ? 0 : ROWS_BYTES) + (LINES ? 0 : 2 * layout::TILE);
+  // Of a worker, or of all of a multiprocessor where it has two, behind theirs; from the start of the first worker's:
+  static constexpr uint32_t STEP2 = LINES ? LOCAL * WORKER_MATRICES : INBOX_ROWS_ + ROWS_BYTES;
+  static constexpr uint32_t STAGING = STEP2 + layout::TILE;  // of y, where APART: else X2 has room for it
+  static constexpr uint32_t INBOX_ROWS = APART && LINES ? STAGING + layout::TILE : INBOX_ROWS_;
+  static constexpr uint32_t COMMON = LINES ? layout::TILE + (APART ? layout::TILE + ROWS_BYTES : 0) : 0;
   // Floats of a worker, behind all matrices:
   static constexpr uint32_t B1 = 0, B2 = B1 + STATES * COLUMNS * 4;
   static constexpr uint32_t WORKER_FLOATS = B2 + STATES * 64 * 4;
-  static constexpr uint32_t FLOATS = WORKER + LOCAL * WORKER_MATRICES;
+  static constexpr uint32_t FLOATS = WORKER + LOCAL * WORKER_MATRICES + COMMON;
   static constexpr uint32_t GAMMA = FLOATS + LOCAL * WORKER_FLOATS, BETA = GAMMA + 256, AIM = BETA + 256;
   static constexpr uint32_t ETA = AIM + 256;  // AIM: gamma beta
   // Barriers, 8 bytes each:
@@ -90,7 +101,7 @@ struct Plan {
   static constexpr uint32_t READY = Q_EMPTY + 8 * STAGES, FREE = READY + 8 * 2;  // of the states, where APART
   static constexpr uint32_t ARRIVED = FREE + 8 * 2, ARRIVED_ROWS = ARRIVED + 8 * 4 * LOCAL * EXCHANGES;  // one a warp
   static constexpr uint32_t BYTES = ARRIVED_ROWS + 8 * 4 * LOCAL * EXCHANGES;
-  static_assert(WORKER_MATRICES % layout::ATOM == 0 && INBOX % 16 == 0, "swizzled matrices begin on an atom");
+  static_assert(WORKER_MATRICES % layout::ATOM == 0 && STEP2 % layout::ATOM == 0, "swizzled matrices begin on an atom");
   static_assert(KV_FULL % 8 == 0, "barriers are 8 bytes");
   static_assert(BYTES <= 232448, "shared memory of a block on sm_90");
 };

@@ -5,6 +5,7 @@
 #include "wgmma.cuh"
 
 // `number` among the workers of the head, `local` among those of this multiprocessor; lanes count within the warpgroup.
+// Who makes outputs apart from them is number `number` of ANSWERERS, and uses the state of all workers here.
 template <class P>
 struct Worker {
   const Arguments& given;
@@ -17,9 +18,16 @@ struct Worker {
   __device__ __forceinline__ uint32_t floats(uint32_t which) const {
     return shared + P::FLOATS + local * P::WORKER_FLOATS + which;
   }
-  __device__ __forceinline__ uint32_t w1(int state) const { return matrix(P::W1) + state * P::MATRIX; }
-  __device__ __forceinline__ uint32_t w2(int state) const { return matrix(P::W2) + state * P::MATRIX; }
-  __device__ __forceinline__ uint32_t b1(int state) const { return floats(P::B1) + state * P::COLUMNS * 4; }
+  __device__ __forceinline__ uint32_t step2() const { return matrices(P::LINES ? 0 : local) + P::STEP2; }
+  // Tiles of 64 hidden values, counted on to the next worker of this multiprocessor.
+  __device__ __forceinline__ uint32_t w1(int state, int tile = 0) const {
+    return matrices(local + tile / P::TILES) + P::W1 + state * P::MATRIX + tile % P::TILES * layout::TILE;
+  }
+  __device__ __forceinline__ uint32_t w2(int state, int tile = 0) const { return w1(state, tile) + P::W2 - P::W1; }
+  __device__ __forceinline__ uint32_t b1(int state, int tile = 0) const {
+    const uint32_t own = shared + P::FLOATS + (local + tile / P::TILES) * P::WORKER_FLOATS;
+    return own + P::B1 + state * P::COLUMNS * 4 + tile % P::TILES * 256;
+  }
   __device__ __forceinline__ uint32_t b2(int state) const { return floats(P::B2) + state * 64 * 4; }
   __device__ __forceinline__ uint32_t barrier(uint32_t first, int number_) const { return shared + first + 8 * number_; }
   // A lane's first column of block j of 8 columns.
@@ -35,7 +43,7 @@ struct Worker {
                                        uint32_t first, uint32_t outbox, int exchange) const {
     constexpr bool HERE = P::CLUSTER == 1;
     const int slot = number - (number > to ? 1 : 0);
-    uint32_t place = matrices(HERE ? to : 0) + box + (exchange * (P::WORKERS - 1) + slot) * bytes + piece * P::SENT_WARP;
+    uint32_t place = matrices(HERE ? to : 0) + box + (exchange * (P::ANSWERERS - 1) + slot) * bytes + piece * P::SENT_WARP;
     uint32_t signal = arrived(first, HERE ? to : 0, exchange);
     if constexpr (!HERE || P::WAY == Way::PACKETS)
       place = ptx::at_rank(place, HERE ? 0 : to), signal = ptx::at_rank(signal, HERE ? 0 : to);
@@ -64,7 +72,36 @@ struct Worker {
   // Before this warp sends anything of the exchange, if others send it something: nothing else tells their bytes.
   __device__ __forceinline__ void expect(uint32_t first, int exchange) const {
     if (P::WAY != Way::STORES && lane == 0)
-      ptx::arrive_expecting(arrived(first, local, exchange), (P::WORKERS - 1) * P::SENT_WARP);
+      ptx::arrive_expecting(arrived(first, local, exchange), (P::ANSWERERS - 1) * P::SENT_WARP);
+  }
+  // LINES: the parts of one of the lane's rows, as eight pairs, to the same warp of worker `there` of multiprocessor `rank`.
+  __device__ __forceinline__ void send_line(const uint32_t (&line)[8], int rank_, int there, int slot, int exchange) const {
+    uint32_t place = matrices(there) + P::INBOX + (exchange * (P::WORKERS - 1) + slot) * P::SENT_HALF + warp * P::SENT_LINES;
+    uint32_t signal = arrived(P::ARRIVED, there, exchange);
+    if constexpr (P::WAY == Way::PACKETS) place = ptx::at_rank(place, rank_), signal = ptx::at_rank(signal, rank_);
+#pragma unroll
+    for (int c = 0; c < 2; ++c) {
+      const uint32_t four[4] = {line[4 * c], line[4 * c + 1], line[4 * c + 2], line[4 * c + 3]};
+      const uint32_t at = place + 16 * (32 * c + lane);
+      if constexpr (P::WAY == Way::PACKETS)
+        ptx::send(at, four, signal);
+      else
+        ptx::store_chunk(at, four);
+    }
+    if constexpr (P::WAY == Way::STORES) {
+      static_assert(P::CLUSTER == 1, "plain stores stay on the multiprocessor");
+      __syncwarp();
+      if (lane == 0) ptx::arrive_there<true>(signal);
+    }
+  }
+  __device__ __forceinline__ void expect_lines(int exchange) const {
+    if (P::WAY == Way::PACKETS && lane == 0)
+      ptx::arrive_expecting(arrived(P::ARRIVED, local, exchange), (P::WORKERS - 1) * P::SENT_LINES);
+  }
+  // Pairs of columns 32 c to 32 c + 31 of the lane's line.
+  __device__ __forceinline__ uint4 received_line(int slot, int exchange, int c) const {
+    const uint32_t place = matrix(P::INBOX) + (exchange * (P::WORKERS - 1) + slot) * P::SENT_HALF + warp * P::SENT_LINES;
+    return ptx::load_chunk(place + 16 * (32 * c + lane));
   }
   // Waits for all of it.
   __device__ __forceinline__ void receive(uint32_t first, int exchange, uint32_t parity) const {
@@ -73,7 +110,7 @@ struct Worker {
   // Pairs of values that worker `from` sent to this lane.
   __device__ __forceinline__ uint4 received(int from, uint32_t box, uint32_t bytes, int piece, int exchange, int s) const {
     const int slot = from - (from > number ? 1 : 0);
-    const uint32_t place = matrix(box) + (exchange * (P::WORKERS - 1) + slot) * bytes + piece * P::SENT_WARP;
+    const uint32_t place = matrix(box) + (exchange * (P::ANSWERERS - 1) + slot) * bytes + piece * P::SENT_WARP;
     return ptx::load_chunk(place + 16 * (32 * s + lane));
   }
 
@@ -84,6 +121,13 @@ struct Worker {
     const int at = ((number * 2 + role) * Times::ROUNDS + i - Times::FIRST) * Times::POINTS + point;
     given.dump[at] = __uint_as_float(ptx::clock());
 #endif
+  }
+
+  __device__ __forceinline__ void dump_line(int first, int columns, const float (&d)[16]) const {
+    if (row != 0) return;
+    float* to = given.dump + first + (16 * warp + 8 * local + (lane >> 2)) * columns;
+#pragma unroll
+    for (int c = 0; c < 16; ++c) to[column(c / 2) + (c & 1)] = d[c];
   }
 
   template <int n>
@@ -97,52 +141,62 @@ struct Worker {
   }
 };
 
-// Two layers: z2 = gelu(x W1 + b1) W2, this worker's part of it, a tile of 64 hidden values at a time. `wait`: for x, which
-// the biases need not wait for. `hidden`: from sums of the first layer to four pairs a step of the next product. What that
-// takes is registers: with few of them the values of a tile are made one by one, each for as long as a tanh takes. So the
-// second layer waits for all tiles where the thread holds the state too (ALL_FIRST).
-template <class P, bool ALL_FIRST, class Wait, class Hidden>
+// How `network` goes about its tiles, which is a matter of registers: with few of them left, the values of a tile are made
+// one by one, each for as long as a tanh takes.
+enum class Pace {
+  AHEAD,      // the first layer of all tiles at once, the second of each as soon as it may
+  ALL_FIRST,  // the first layer of all tiles at once, then the second: of a thread that holds the state too
+  IN_TURN     // one tile after the other
+};
+
+// Two layers of TILES tiles of 64 hidden values: z2 = gelu(x W1 + b1) W2, the part of it that they give. `wait`: for x, which
+// the biases need not wait for. `hidden`: from sums of the first layer to four pairs a step of the next product.
+template <class P, int TILES, Pace PACE, class Wait, class Hidden>
 __device__ __forceinline__ void network(const Worker<P>& own, float (&z2)[32], uint32_t x, int state, Wait wait,
                                         Hidden hidden) {
-  constexpr int TILES = P::TILES;
-  float z1[TILES][32];
+  constexpr int AT_ONCE = PACE == Pace::IN_TURN ? 1 : TILES;
+  float z1[AT_ONCE][32];
   uint32_t x2[TILES][4][4];
+  // A fence comes before products that read registers of which ordinary code made any; one for all that go at once.
+  const auto first_layer = [&](int tile) {
+#pragma unroll
+    for (int s = 0; s < 4; ++s)
+      wgmma::product<false>(z1[tile % AT_ONCE], layout::along_columns(x, s), layout::along_rows(own.w1(state, tile), s), 1);
+    wgmma::commit();
+  };
   const auto second_layer = [&](int tile) {
 #pragma unroll
     for (int s = 0; s < 4; ++s)
-      wgmma::product<false>(z2, x2[tile][s], layout::along_columns(own.w2(state) + tile * layout::TILE, s), tile + s > 0);
+      wgmma::product<false>(z2, x2[tile][s], layout::along_columns(own.w2(state, tile), s), tile + s > 0);
+    wgmma::commit();
   };
 #pragma unroll
-  for (int tile = 0; tile < TILES; ++tile) pieces::fill_columns(z1[tile], own.b1(state) + 256 * tile, own.lane);
+  for (int tile = 0; tile < AT_ONCE; ++tile) pieces::fill_columns(z1[tile], own.b1(state, tile), own.lane);
   wait();
 #pragma unroll
-  for (int tile = 0; tile < TILES; ++tile) wgmma::settle(z1[tile]);
+  for (int tile = 0; tile < AT_ONCE; ++tile) wgmma::settle(z1[tile]);
   wgmma::fence();
 #pragma unroll
-  for (int tile = 0; tile < TILES; ++tile) {
-#pragma unroll
-    for (int s = 0; s < 4; ++s)
-      wgmma::product<false>(z1[tile], layout::along_columns(x, s),
-                            layout::along_rows(own.w1(state) + tile * layout::TILE, s), 1);
-    wgmma::commit();
-  }
+  for (int tile = 0; tile < AT_ONCE; ++tile) first_layer(tile);
 #pragma unroll
   for (int tile = 0; tile < TILES; ++tile) {
-    wgmma::wait_for_all_but(ALL_FIRST ? TILES - 1 - tile : TILES - 1);
-    wgmma::settle(z1[tile]);
-    hidden(tile, z1[tile], x2[tile]);
-    if (ALL_FIRST) continue;
+    wgmma::wait_for_all_but(PACE == Pace::AHEAD ? TILES - 1 : AT_ONCE == 1 ? 0 : TILES - 1 - tile);
+    wgmma::settle(z1[tile % AT_ONCE]);
+    hidden(tile, z1[tile % AT_ONCE], x2[tile]);
+    if (PACE == Pace::ALL_FIRST) continue;
+    const bool again = AT_ONCE == 1 && tile + 1 < TILES;
+    if (again) pieces::fill_columns(z1[0], own.b1(state, tile + 1), own.lane);
     if (tile == 0) wgmma::settle(z2);
+    if (again) wgmma::settle(z1[0]);
     wgmma::fence();
     second_layer(tile);
-    wgmma::commit();
+    if (again) first_layer(tile + 1);
   }
-  if (ALL_FIRST) {
+  if (PACE == Pace::ALL_FIRST) {
     wgmma::settle(z2);
     wgmma::fence();
 #pragma unroll
     for (int tile = 0; tile < TILES; ++tile) second_layer(tile);
-    wgmma::commit();
   }
   wgmma::wait<0>();
   wgmma::settle(z2);
