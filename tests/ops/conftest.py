@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -53,12 +54,10 @@ class HopperModel:
             yield patch
 
 
-def poisoned(
-    *shape: int | tuple[int, ...], dtype: torch.dtype = torch.float32, device: torch.device | None = None
-) -> Tensor:
-    """As torch.empty, full of NaN; bytes are full of ones, which are NaN in every floating dtype."""
+def poisoned(*shape: int | tuple[int, ...], **kind: Any) -> Tensor:
+    """As torch.empty, full of NaN; bytes are 255, which is NaN in every floating dtype."""
     sizes = [size for part in shape for size in (part if isinstance(part, tuple) else (part,))]
-    return torch.full(sizes, 255 if dtype == torch.uint8 else float("nan"), dtype=dtype, device=device)
+    return torch.full(sizes, 255 if kind.get("dtype") == torch.uint8 else float("nan"), **kind)
 
 
 @pytest.fixture(scope="session")

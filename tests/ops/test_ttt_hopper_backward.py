@@ -218,6 +218,25 @@ def test_steps_of_nothing_have_gradients_too(hopper_model):
     assert max(off) < 2e-2, off
 
 
+@needs_a_host_compiler
+def test_the_scratch_memory_is_for_no_more_mini_batches_than_there_are(hopper_model):
+    inputs, how, scratch = draw(Case(70)), BackwardLaunch(2), list[int]()
+    q, k, v, eta, _, norm = inputs.read()
+    with hopper_model.for_a_gpu() as patch:
+        empty = torch.empty
+
+        def counted(*shape: Any, **kind: Any) -> Tensor:
+            x = empty(*shape, **kind)
+            scratch.append(x.numel() if x.dtype == torch.uint8 else 0)
+            return x
+
+        patch.setattr(torch, "empty", counted)
+        given = (q, k, v, eta, keep(inputs, 16), norm, PROBLEM, 16, inputs.dy, inputs.dstate, how)
+        found = flat(backward_launch.go_back(*given))
+    assert sum(scratch) == backward_launch.scratch_bytes(1, 2, how)
+    assert all(torch.equal(a, b) for a, b in zip(found, flat(go_back(hopper_model, inputs, 2, how)), strict=True))
+
+
 SPOILS = {
     "an operand read the wrong way round": (
         "backward_walk.cuh",
