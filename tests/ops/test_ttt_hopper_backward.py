@@ -256,7 +256,7 @@ SPOILS = {
     "a state loaded over the wrong one": ("backward_question.cuh", "load_state(own, j - 1)", "load_state(own, j)"),
     "parts overwritten before they are read": (
         "backward_worker.cuh",
-        "  if (own.sums) ptx::wait<true>(own.barrier(P::FREE, own.warp), (own.sums - 1) & 1);\n",
+        "  if (own.sums) ptx::wait<false>(own.barrier(P::FREE, own.warp), (own.sums - 1) & 1);\n",
         "",
     ),
     "operands overwritten before they are read": (

@@ -67,7 +67,6 @@ struct Cluster {
   std::map<std::pair<Block*, int>, Group> products;
   std::map<std::pair<Block*, int>, std::vector<std::shared_ptr<std::function<void()>>>> stores;  // of a warp, unseen yet
   std::vector<std::pair<long, std::function<void()>>> deliveries;  // and the round when they land
-  std::map<std::pair<Block*, int>, std::map<Block*, std::vector<std::function<void()>>>> far_stores;  // of warps, to others
   std::map<Fiber*, int> copies;  // under way to global memory
   long round = 0;
   Meeting all;

@@ -1,34 +1,16 @@
-// The instructions of far.cuh, done by the model of the device.
-//
-// Stores to other multiprocessors land with the next arrival of their warp, late; copies of bytes read and write late.
+// The instructions of far.cuh, done by the model of the device: arrivals late, copies of bytes read and written late.
 #pragma once
 #include "device.h"
 
 namespace far {
 
-inline device::Block& block_of(uint32_t address) { return device::cluster->blocks[(address >> device::RANK) - 1]; }
-inline uint32_t place_of(uint32_t address) { return address & ((1u << device::RANK) - 1); }
-inline std::vector<std::function<void()>>& far_stores(device::Block* there) {
-  return device::cluster->far_stores[{device::self().block, device::self().thread / 32}][there];
-}
-
-inline void store_chunk(uint32_t to, const uint32_t (&x)[4]) {
-  const uint4 chunk{x[0], x[1], x[2], x[3]};
-  device::Block* there = &block_of(to);
-  far_stores(there).push_back([=] { std::memcpy(device::at(*there, place_of(to), 16), &chunk, 16); });
-}
-
 inline void arrive(uint32_t barrier) {
-  device::Block* there = &block_of(barrier);
-  auto& sent = far_stores(there);
-  device::deliver([=, stored = sent] {
-    for (const auto& store : stored) store();
-    device::arrive(device::barrier(*there, place_of(barrier)), 0);
-  });
-  sent.clear();
+  device::Block* there = &device::cluster->blocks[(barrier >> device::RANK) - 1];
+  const uint32_t place = barrier & ((1u << device::RANK) - 1);
+  device::deliver([=] { device::arrive(device::barrier(*there, place), 0); });
 }
 
-inline void store_chunk_here(uint32_t to, const uint32_t (&x)[4]) { device::write(to, uint4{x[0], x[1], x[2], x[3]}); }
+inline void store_chunk(uint32_t to, const uint32_t (&x)[4]) { device::write(to, uint4{x[0], x[1], x[2], x[3]}); }
 
 inline void load_bytes(uint32_t to, const void* from, uint32_t bytes, uint32_t barrier) {
   device::Block* here = device::self().block;

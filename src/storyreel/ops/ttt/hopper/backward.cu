@@ -44,6 +44,15 @@ __device__ __forceinline__ void load(const Arguments& given, uint32_t shared, in
   });
 }
 
+// dq and dk of this warp's rows, from the last mini-batch to the first.
+template <class P>
+__device__ __forceinline__ void finish(Finisher<P> own, int count) {
+  for (int i = count - 1; i >= 0; --i) {
+    own.finish(own.given.dq, i);
+    own.finish(own.given.dk, i);
+  }
+}
+
 // A worker's columns of a matrix [64, 256] in global memory: its own thread's values.
 template <class P>
 __device__ __forceinline__ void read_weights(const Worker<P>& own, Values& w, const float* from) {
@@ -111,8 +120,10 @@ __device__ __forceinline__ void work(Worker<P>& own, int count) {
     read_weights(own, g2, given.dw2 + weights);
 #pragma unroll 1
     for (int j = group - 1; j >= 0; --j) {
-      question(own, j, first + j, g1, g2);
-      walk(own, j, group, first + j, g1, g2);
+      LinePairs<P> standard;
+      Row rows[P::ROWS_A_LANE];
+      question(own, j, g1, g2, standard, rows);
+      walk(own, j, group, first + j, g1, g2, standard, rows);
     }
     write_weights(own, g1, given.dw1 + weights);
     write_weights(own, g2, given.dw2 + weights);
@@ -143,11 +154,11 @@ __device__ __forceinline__ void begin(const Arguments& given, uint32_t shared, i
     }
     for (int i = 0; i < 2 * P::LOCAL; ++i) ptx::barrier_init(shared + P::LOADED + 8 * i, 1);
     for (int warp = 0; warp < 4; ++warp) {
-      ptx::barrier_init(shared + P::ARRIVED + 8 * warp, WORKERS);
+      ptx::barrier_init(shared + P::ARRIVED + 8 * warp, P::LOCAL);
       ptx::barrier_init(shared + P::FREE + 8 * warp, WORKERS);
       ptx::barrier_init(shared + P::ROWS_FREE + 8 * warp, 1);
     }
-    for (int i = 0; i < P::LOCAL; ++i) ptx::barrier_init(shared + P::ROWS_ARRIVED + 8 * i, WORKERS - 1);
+    for (int i = 0; i < P::LOCAL; ++i) ptx::barrier_init(shared + P::ROWS_ARRIVED + 8 * i, P::LOCAL + 1);
     ptx::fence_barrier_init();
     ptx::fence_async();
   }
@@ -166,12 +177,14 @@ __device__ __forceinline__ void go_back(const Arguments& given) {
   __syncthreads();
   ptx::cluster_sync();  // no worker sends before the others' barriers are there
 
+  const int rank = ptx::cluster_rank();
   if (group == 0) {
-    if constexpr (P::LOCAL > 1) ptx::fewer_registers<P::LOADER_REGISTERS>();
+    if constexpr (P::LOCAL > 1) ptx::fewer_registers<P::OTHER_REGISTERS>();
     if (warp == 0) load<P>(given, shared, batch, head, count);
+    if (warp > 0 && warp <= P::LOCAL) finish<P>(Finisher<P>{given, shared, rank, warp - 1, batch, head, lane}, count);
   } else {
     if constexpr (P::LOCAL > 1) ptx::more_registers<P::WORKER_REGISTERS>();
-    Worker<P> own{given, shared, static_cast<int>(ptx::cluster_rank()), group - 1, row, batch, head, warp, lane};
+    Worker<P> own{given, shared, rank, group - 1, row, batch, head, warp, lane};
     work(own, count);
   }
   __syncwarp();

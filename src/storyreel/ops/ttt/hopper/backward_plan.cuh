@@ -42,7 +42,7 @@ struct Plan {
   static constexpr int SHARE = 8 / CLUSTER;
   // Bytes of what a worker keeps of a step: the standardised z2 in float16 and four floats (`Row`) of each of its rows.
   static constexpr uint32_t STANDARD = ROWS_A_LANE * 32 * 128, SLOPE = STANDARD + ROWS_A_LANE * 16 * 128;
-  static constexpr int LOADER_REGISTERS = 24, WORKER_REGISTERS = 240;
+  static constexpr int OTHER_REGISTERS = 40, WORKER_REGISTERS = 232;
 
   // Bytes from the start of shared memory: matrices first, for their alignment.
   static constexpr uint32_t STAGES = 2, STAGE = 2 * layout::TILE;  // k and v, or q and dy
@@ -52,9 +52,11 @@ struct Plan {
   // Of a worker: states of odd and of even number, gradients, and operands: x2; a, dA or dz1.
   static constexpr uint32_t G1 = 2 * WEIGHTS, G2 = G1 + layout::TILE, X2 = G2 + layout::TILE, INNER = X2 + layout::TILE;
   static constexpr uint32_t WORKER_MATRICES = INNER + layout::TILE;
-  // 16 rows of dq or dk from each of the others, for each worker:
+  // 16 rows of dq or dk from each worker, for each warp that finishes such rows:
   static constexpr uint32_t ROWS = WORKER + LOCAL * WORKER_MATRICES, ROWS_PART = layout::TILE / 4;
-  static constexpr uint32_t FLOATS = ROWS + LOCAL * (WORKERS - 1) * ROWS_PART;
+  static constexpr uint32_t FLOATS = ROWS + LOCAL * WORKERS * ROWS_PART;
+  // Bytes of a warp's rows that come from the other multiprocessors.
+  static constexpr uint32_t FAR_BYTES = (WORKERS - LOCAL) * ROWS_PART;
   // Floats of a worker; the norm's gradients by warp:
   static constexpr uint32_t H1 = 2 * BIASES, H2 = H1 + 256, DGAMMA = H2 + 256, DBETA = DGAMMA + 4 * 256;
   static constexpr uint32_t WORKER_FLOATS = DBETA + 4 * 256;

@@ -51,9 +51,10 @@ __device__ __forceinline__ void network_backward(Worker<P>& own, uint32_t x, int
   wgmma::settle(operand);
 }
 
-// Mini-batch j of its group, `mini_batch` of the sequence.
+// Mini-batch j of its group. `standard` and `rows` are fetched for `walk`, whose first wait they would be.
 template <class P>
-__device__ __forceinline__ void question(Worker<P>& own, int j, int mini_batch, Values& g1, Values& g2) {
+__device__ __forceinline__ void question(Worker<P>& own, int j, Values& g1, Values& g2, LinePairs<P>& standard,
+                                         Row (&rows)[P::ROWS_A_LANE]) {
   const uint32_t q = own.stage();
   Pairs bend;
   Values z, dq;
@@ -95,7 +96,8 @@ __device__ __forceinline__ void question(Worker<P>& own, int j, int mini_batch, 
   own.publish_to_neighbours();  // the gradients; and state j + 1 and dz2 have been read
   if (own.thread() == 0 && j > 0) load_state(own, j - 1);
   own.release_stage();
-  finish_rows(own, dq, own.given.dq, mini_batch);
+  load_slope(own, j, standard, rows);
+  send_rows(own, dq);
 }
 
 }  // namespace backward

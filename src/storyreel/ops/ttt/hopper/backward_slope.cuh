@@ -236,7 +236,7 @@ template <class P>
 __device__ __forceinline__ void error_backward(const Worker<P>& own, Lines<P>& dg, const LinePairs<P>& standard,
                                                int mini_batch) {
   const Errors<P> errors(own);
-  const Destination destination(own, own.given.dv, mini_batch);
+  const Destination destination(own.given, own.batch, own.head, own.warp, own.lane, own.given.dv, mini_batch);
   float dgamma[P::ROWS_A_LANE][2 * P::SHARE], dbeta[P::ROWS_A_LANE][2 * P::SHARE];
 #pragma unroll
   for (int i = 0; i < P::ROWS_A_LANE; ++i) {

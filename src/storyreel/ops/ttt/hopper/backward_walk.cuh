@@ -16,12 +16,11 @@ __device__ __forceinline__ float gelu_and_two_slopes(float z, float& slope, floa
 
 // Mini-batch j of the group of `group`, `mini_batch` of the sequence.
 template <class P>
-__device__ __forceinline__ void walk(Worker<P>& own, int j, int group, int mini_batch, Values& g1, Values& g2) {
+__device__ __forceinline__ void walk(Worker<P>& own, int j, int group, int mini_batch, Values& g1, Values& g2,
+                                     const LinePairs<P>& standard, const Row (&rows)[P::ROWS_A_LANE]) {
   const uint32_t k = own.stage();
-  LinePairs<P> standard, across;  // across: u
-  Row rows[P::ROWS_A_LANE];
+  LinePairs<P> across;  // u
   Pairs bend, rest, push;  // push: a
-  load_slope(own, j, standard, rows);
   own.wait_for_stage();
   if (j <= group - 2) {
     ptx::wait<false>(own.barrier(P::LOADED, 2 * own.local + (j & 1)), (own.loads >> (j & 1)) & 1);
@@ -140,7 +139,7 @@ __device__ __forceinline__ void walk(Worker<P>& own, int j, int group, int mini_
   wgmma::settle(push);
   own.meet();  // all operands have been read
   own.release_stage();
-  finish_rows(own, dk, own.given.dk, mini_batch);
+  send_rows(own, dk);
 }
 
 }  // namespace backward

@@ -25,7 +25,6 @@ struct Worker {
 
   __device__ __forceinline__ int number() const { return rank * P::LOCAL + local; }
   __device__ __forceinline__ int thread() const { return 32 * warp + lane; }
-  __device__ __forceinline__ bool finishes() const { return warp == number(); }
   // Whether a worker of this multiprocessor finishes the rows of this warp; which of the lane's two rows is its i-th.
   __device__ __forceinline__ bool near() const { return warp / P::LOCAL == rank; }
   __device__ __forceinline__ int half(int i) const { return P::LOCAL == 1 ? i : local; }
@@ -89,7 +88,7 @@ struct Worker {
   }
 };
 
-// Arrives at a barrier of every multiprocessor of the cluster, for its warp.
+// Arrives at a barrier of every multiprocessor of the cluster, for its warp: it has read what they may now overwrite.
 template <class P>
 __device__ __forceinline__ void tell_all(const Worker<P>& own, uint32_t barrier) {
   __syncwarp();
@@ -136,11 +135,13 @@ __device__ __forceinline__ void store_lines(const Worker<P>& own, uint32_t tile,
     }
 }
 
-// A sum over the workers, first half: this worker's part in bfloat16 to every multiprocessor of the cluster.
+// A sum over the workers, first half: this worker's part in bfloat16 to every multiprocessor of the cluster. The barrier
+// counts the bytes of the others and the arrivals of the workers here.
 template <class P>
 __device__ __forceinline__ void send_part(const Worker<P>& own, const Values& part) {
-  if (own.sums) ptx::wait<true>(own.barrier(P::FREE, own.warp), (own.sums - 1) & 1);
+  if (own.sums) ptx::wait<false>(own.barrier(P::FREE, own.warp), (own.sums - 1) & 1);
   const uint32_t to = own.shared + P::BOX + own.number() * layout::TILE + 16 * own.thread();
+  const uint32_t signal = own.barrier(P::ARRIVED, own.warp);
 #pragma unroll
   for (int half = 0; half < 2; ++half)
 #pragma unroll
@@ -152,18 +153,25 @@ __device__ __forceinline__ void send_part(const Worker<P>& own, const Values& pa
         four[j] = pieces::pack(pair[0], pair[1]);
       }
       const uint32_t place = to + 2048 * (2 * half + c);
-      far::store_chunk_here(place, four);
 #pragma unroll
-      for (int hop = 1; hop < P::CLUSTER; ++hop)
-        far::store_chunk(ptx::at_rank(place, (own.rank + hop) % P::CLUSTER), four);
+      for (int hop = 1; hop < P::CLUSTER; ++hop) {
+        const int there = (own.rank + hop) % P::CLUSTER;
+        ptx::send(ptx::at_rank(place, there), four, ptx::at_rank(signal, there));
+      }
+      far::store_chunk(place, four);
     }
-  tell_all(own, own.barrier(P::ARRIVED, own.warp));
+  __syncwarp();
+  if (own.lane != 0) return;
+  if (own.local == 0)
+    ptx::arrive_expecting(signal, P::FAR_BYTES);
+  else
+    ptx::arrive(signal);
 }
 
 // Second half: the parts in the order of the workers, so that all come to the same bits, and 64 floats for each row.
 template <class P>
 __device__ __forceinline__ void add_parts(Worker<P>& own, Lines<P>& sum, uint32_t bias) {
-  ptx::wait<true>(own.barrier(P::ARRIVED, own.warp), own.sums & 1);
+  ptx::wait<false>(own.barrier(P::ARRIVED, own.warp), own.sums & 1);
 #pragma unroll
   for (int i = 0; i < P::ROWS_A_LANE; ++i)
 #pragma unroll
@@ -187,19 +195,20 @@ __device__ __forceinline__ void add_parts(Worker<P>& own, Lines<P>& sum, uint32_
   ++own.sums;
 }
 
-// A lane's two rows of a mini-batch in global memory; pairs of bfloat16 in the columns of `Worker::column(j)`.
+// A lane's two rows of a mini-batch in global memory; pairs of bfloat16 in the columns of `Worker::column(j)`. `warp`: whose
+// 16 rows.
 struct Destination {
   uint32_t* rows[2];
   bool inside[2];
 
-  template <class P>
-  __device__ __forceinline__ Destination(const Worker<P>& own, __nv_bfloat16* to, int mini_batch) {
+  __device__ __forceinline__ Destination(const Arguments& given, int batch, int head, int warp, int lane,
+                                         __nv_bfloat16* to, int mini_batch) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int token = own.token(mini_batch, half);
-      const long long at = (static_cast<long long>(own.batch) * own.given.tokens + token) * own.given.heads + own.head;
-      rows[half] = reinterpret_cast<uint32_t*>(to + at * WIDTH + 2 * (own.lane & 3));
-      inside[half] = token < own.given.tokens;
+      const int token = mini_batch * MINI_BATCH + 16 * warp + 8 * half + (lane >> 2);
+      const long long at = (static_cast<long long>(batch) * given.tokens + token) * given.heads + head;
+      rows[half] = reinterpret_cast<uint32_t*>(to + at * WIDTH + 2 * (lane & 3));
+      inside[half] = token < given.tokens;
     }
   }
   __device__ __forceinline__ void write(int half, int j, uint32_t pair) const {
@@ -207,59 +216,70 @@ struct Destination {
   }
 };
 
-// A sum over the workers that leaves the kernel: the rows of warp w are added up and written by worker w.
+// A sum over the workers that leaves the kernel: this worker's part of a warp's rows, to the warp that finishes them.
 template <class P>
-__device__ __forceinline__ void finish_rows(Worker<P>& own, Values& part, __nv_bfloat16* to, int mini_batch) {
-  const int owner = own.warp, there = owner / P::LOCAL;
-  if (!own.finishes()) {
-    if (own.finished) ptx::wait<true>(own.barrier(P::ROWS_FREE, own.warp), (own.finished - 1) & 1);
-    const int slot = own.number() - (own.number() > owner ? 1 : 0);
-    const uint32_t part_of = (owner % P::LOCAL) * (WORKERS - 1) + slot;
-    const uint32_t place = own.shared + P::ROWS + part_of * P::ROWS_PART + 16 * own.lane;
-    const uint32_t signal = own.barrier(P::ROWS_ARRIVED, owner % P::LOCAL);
-    Pairs pairs;
-    pack(pairs, part);
+__device__ __forceinline__ void send_rows(Worker<P>& own, const Values& part) {
+  const int finisher = own.warp % P::LOCAL, there = own.warp / P::LOCAL;
+  if (own.finished) ptx::wait<false>(own.barrier(P::ROWS_FREE, own.warp), (own.finished - 1) & 1);
+  const uint32_t place = own.shared + P::ROWS + (finisher * WORKERS + own.number()) * P::ROWS_PART + 16 * own.lane;
+  const uint32_t signal = own.barrier(P::ROWS_ARRIVED, finisher);
+  Pairs pairs;
+  pack(pairs, part);
+  if (there == own.rank) {
 #pragma unroll
-    for (int s = 0; s < 4; ++s) {
-      if (there == own.rank)
-        far::store_chunk_here(place + 512 * s, pairs[s]);
-      else
-        far::store_chunk(ptx::at_rank(place + 512 * s, there), pairs[s]);
-    }
+    for (int s = 0; s < 4; ++s) far::store_chunk(place + 512 * s, pairs[s]);
     __syncwarp();
-    if (own.lane == 0) {
-      if (there == own.rank)
-        ptx::arrive(signal);
-      else
-        far::arrive(ptx::at_rank(signal, there));
-    }
+    if (own.lane == 0) ptx::arrive(signal);
   } else {
-    ptx::wait<true>(own.barrier(P::ROWS_ARRIVED, own.local), own.finished & 1);
+    const uint32_t far_place = ptx::at_rank(place, there), far_signal = ptx::at_rank(signal, there);
+#pragma unroll
+    for (int s = 0; s < 4; ++s) ptx::send(far_place + 512 * s, pairs[s], far_signal);
+  }
+  ++own.finished;
+}
+
+// Who does that: warps beside the one that loads, so that no worker waits for rows that nobody else needs.
+template <class P>
+struct Finisher {
+  const Arguments& given;
+  uint32_t shared;
+  int rank, number, batch, head, lane;  // number: among those of this multiprocessor
+  uint32_t finished = 0;
+
+  // The next rows to be finished, of a mini-batch.
+  __device__ __forceinline__ void finish(__nv_bfloat16* to, int mini_batch) {
+    const uint32_t arrived = shared + P::ROWS_ARRIVED + 8 * number;
+    if (lane == 0) ptx::arrive_expecting(arrived, P::FAR_BYTES);
+    ptx::wait<false>(arrived, finished & 1);
+    const int warp = rank * P::LOCAL + number;
+    const Destination destination(given, batch, head, warp, lane, to, mini_batch);
+    const uint32_t place = shared + P::ROWS + number * WORKERS * P::ROWS_PART + 16 * lane;
 #pragma unroll
     for (int s = 0; s < 4; ++s) {
+      float2 sums[4];
 #pragma unroll
-      for (int slot = 0; slot < WORKERS - 1; ++slot) {
-        const uint32_t place = own.shared + P::ROWS + (own.local * (WORKERS - 1) + slot) * P::ROWS_PART + 16 * own.lane;
-        const uint4 chunk = ptx::load_chunk(place + 512 * s);
+      for (int worker = 0; worker < WORKERS; ++worker) {
+        const uint4 chunk = ptx::load_chunk(place + worker * P::ROWS_PART + 512 * s);
         const uint32_t pairs[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const float2 pair = pieces::unpack(pairs[e]);
-          part[8 * s + 2 * e] += pair.x;
-          part[8 * s + 2 * e + 1] += pair.y;
+          sums[e] = worker ? make_float2(sums[e].x + pair.x, sums[e].y + pair.y) : pair;
         }
       }
+#pragma unroll
+      for (int e = 0; e < 4; ++e) destination.write(e & 1, 2 * s + (e >> 1), pieces::pack(sums[e].x, sums[e].y));
     }
-    tell_all(own, own.barrier(P::ROWS_FREE, own.warp));
-    const Destination destination(own, to, mini_batch);
+    __syncwarp();
+    if (lane == 0) {
+      const uint32_t free = shared + P::ROWS_FREE + 8 * warp;
+      ptx::arrive(free);
 #pragma unroll
-    for (int s = 0; s < 4; ++s)
-#pragma unroll
-      for (int e = 0; e < 4; ++e)
-        destination.write(e & 1, 2 * s + (e >> 1), pieces::pack(part[8 * s + 2 * e], part[8 * s + 2 * e + 1]));
+      for (int hop = 1; hop < P::CLUSTER; ++hop) far::arrive(ptx::at_rank(free, (rank + hop) % P::CLUSTER));
+    }
+    ++finished;
   }
-  ++own.finished;
-}
+};
 
 // Adds sums over a warp's lanes to 64 floats in shared memory: of group s of 16 columns, x are the lane's own of its
 // columns 2 (lane % 4), one more, and both 8 further on.

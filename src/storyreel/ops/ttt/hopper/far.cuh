@@ -1,23 +1,17 @@
-// Instructions of the backward pass: stores and arrivals at other multiprocessors of a cluster, and copies of bytes.
-//
-// Places are those of `ptx::at_rank` where they are far. A store is there for whoever waits (`ptx::wait<true>`) for an
-// arrival that its warp makes after it.
+// Instructions of the backward pass: arrivals at other multiprocessors of a cluster, and copies of bytes.
 #pragma once
 #include <cstdint>
 
 namespace far {
 
-__device__ __forceinline__ void store_chunk(uint32_t to, const uint32_t (&x)[4]) {
-  asm volatile("st.shared::cluster.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
-               : "memory");
-}
-
+// At a barrier of `ptx::at_rank`. It tells that something has been read, and no more: an arrival that released stores to all
+// of the cluster would wait until the whole GPU has seen them.
 __device__ __forceinline__ void arrive(uint32_t barrier) {
-  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-// The same within the multiprocessor.
-__device__ __forceinline__ void store_chunk_here(uint32_t to, const uint32_t (&x)[4]) {
+// 16 bytes within the multiprocessor, to be told by an arrival.
+__device__ __forceinline__ void store_chunk(uint32_t to, const uint32_t (&x)[4]) {
   asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
                : "memory");
 }

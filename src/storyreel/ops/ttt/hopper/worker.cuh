@@ -105,7 +105,7 @@ struct Worker {
   }
   // Waits for all of it.
   __device__ __forceinline__ void receive(uint32_t first, int exchange, uint32_t parity) const {
-    ptx::wait<P::CLUSTER != 1 && !P::COPIES>(arrived(first, local, exchange), parity);
+    ptx::wait<P::CLUSTER != 1 && P::WAY == Way::STORES>(arrived(first, local, exchange), parity);
   }
   // Pairs of values that worker `from` sent to this lane.
   __device__ __forceinline__ uint4 received(int from, uint32_t box, uint32_t bytes, int piece, int exchange, int s) const {
