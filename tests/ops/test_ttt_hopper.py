@@ -257,8 +257,10 @@ def test_the_arguments_are_as_long_as_the_kernels_think():
     assert ctypes.sizeof(driver.Arguments) == 576
 
 
-def test_a_cluster_is_as_large_as_leaves_room_for_all():
-    assert [launch.choice(rows, 132).cluster for rows in (1, 33, 34, 48, 66, 67, 96, 1000)] == [4, 4, 2, 2, 2, 1, 1, 1]
+def test_the_launch_takes_the_fewest_and_shortest_waves():
+    found = [launch.choice(rows, 132) for rows in (1, 48, 66, 67, 96, 132, 133, 144, 198, 264)]
+    assert [how.cluster for how in found] == [2, 2, 2, 1, 1, 1, 2, 2, 2, 1]
+    assert {how.kernel for how in found} == {"ttt_mlp_1", "ttt_mlp_2_of_4"}
 
 
 def test_what_tma_can_read():

@@ -78,9 +78,14 @@ inline uint32_t at_rank(uint32_t address, uint32_t rank) {
   return address | (rank + 1) << device::RANK;
 }
 
+inline device::Block& block_of(uint32_t address) {
+  const uint32_t rank = address >> device::RANK;
+  return rank ? device::cluster->blocks[rank - 1] : *device::self().block;
+}
+
 inline void send(uint32_t to, const uint32_t (&x)[4], uint32_t barrier) {
   if (to >> device::RANK != barrier >> device::RANK) device::fail("data and barrier at different ranks");
-  device::Block* there = &device::cluster->blocks[(to >> device::RANK) - 1];
+  device::Block* there = &block_of(to);
   const uint32_t mask = (1u << device::RANK) - 1;
   const uint4 chunk{x[0], x[1], x[2], x[3]};
   device::deliver([=] {
@@ -89,11 +94,6 @@ inline void send(uint32_t to, const uint32_t (&x)[4], uint32_t barrier) {
     b.bytes -= 16;
     device::settle(b);
   });
-}
-
-inline device::Block& block_of(uint32_t address) {
-  const uint32_t rank = address >> device::RANK;
-  return rank ? device::cluster->blocks[rank - 1] : *device::self().block;
 }
 
 // Seen as late as it may be: with the first `arrive_there` of the warp since then that lands.

@@ -184,7 +184,8 @@ __device__ __forceinline__ void go_back(const Arguments& given) {
     if (warp > 0 && warp <= P::LOCAL) finish<P>(Finisher<P>{given, shared, rank, warp - 1, batch, head, lane}, count);
   } else {
     if constexpr (P::LOCAL > 1) ptx::more_registers<P::WORKER_REGISTERS>();
-    Worker<P> own{given, shared, rank, group - 1, row, batch, head, warp, lane};
+    const uint32_t far = P::CLUSTER == 2 ? ptx::at_rank(shared, 1 - rank) - shared : 0;
+    Worker<P> own{given, shared, far, rank, group - 1, row, batch, head, warp, lane};
     work(own, count);
   }
   __syncwarp();

@@ -19,7 +19,7 @@ using LinePairs = uint32_t[P::ROWS_A_LANE][8];  // the same in pairs of 16 bits
 template <class P>
 struct Worker {
   const Arguments& given;
-  uint32_t shared;
+  uint32_t shared, far;  // far: from here to the same place of the other multiprocessor, in a cluster of 2
   int rank, local, row, batch, head, warp, lane;
   uint32_t stages = 0, sums = 0, finished = 0, loads = 0;  // loads: a bit for each of the two states, the next parity
 
@@ -40,11 +40,12 @@ struct Worker {
   __device__ __forceinline__ uint32_t b1(int state) const { return floats((state & 1) * BIASES); }
   __device__ __forceinline__ uint32_t b2(int state) const { return b1(state) + 256; }
   __device__ __forceinline__ uint32_t barrier(uint32_t first, int which) const { return shared + first + 8 * which; }
-  // A lane's first column of block j of 8 columns, and of pair e of group s of 16.
-  __device__ __forceinline__ int column(int j) const { return 8 * j + 2 * (lane & 3); }
-  __device__ __forceinline__ float2 vector(uint32_t floats, int s, int e) const {
-    return ptx::load_pair(floats + 4 * column(2 * s + (e >> 1)));
+  // The same place of another multiprocessor; a sum where there is one alone, for `mapa` takes its time.
+  __device__ __forceinline__ uint32_t away(uint32_t address, int rank_) const {
+    return P::CLUSTER == 2 ? address + far : ptx::at_rank(address, rank_);
   }
+  // A lane's first column of block j of 8 columns.
+  __device__ __forceinline__ int column(int j) const { return 8 * j + 2 * (lane & 3); }
   __device__ __forceinline__ float2 vector(uint32_t floats, int j) const {
     return ptx::load_pair(floats + 4 * column(j));
   }
@@ -95,7 +96,7 @@ __device__ __forceinline__ void tell_all(const Worker<P>& own, uint32_t barrier)
   if (own.lane != 0) return;
   ptx::arrive(barrier);
 #pragma unroll
-  for (int hop = 1; hop < P::CLUSTER; ++hop) far::arrive(ptx::at_rank(barrier, (own.rank + hop) % P::CLUSTER));
+  for (int hop = 1; hop < P::CLUSTER; ++hop) far::arrive(own.away(barrier, (own.rank + hop) % P::CLUSTER));
 }
 
 __device__ __forceinline__ void pack(Pairs& to, const Values& from) {
@@ -156,7 +157,7 @@ __device__ __forceinline__ void send_part(const Worker<P>& own, const Values& pa
 #pragma unroll
       for (int hop = 1; hop < P::CLUSTER; ++hop) {
         const int there = (own.rank + hop) % P::CLUSTER;
-        ptx::send(ptx::at_rank(place, there), four, ptx::at_rank(signal, there));
+        ptx::send(own.away(place, there), four, own.away(signal, there));
       }
       far::store_chunk(place, four);
     }
@@ -231,7 +232,7 @@ __device__ __forceinline__ void send_rows(Worker<P>& own, const Values& part) {
     __syncwarp();
     if (own.lane == 0) ptx::arrive(signal);
   } else {
-    const uint32_t far_place = ptx::at_rank(place, there), far_signal = ptx::at_rank(signal, there);
+    const uint32_t far_place = own.away(place, there), far_signal = own.away(signal, there);
 #pragma unroll
     for (int s = 0; s < 4; ++s) ptx::send(far_place + 512 * s, pairs[s], far_signal);
   }

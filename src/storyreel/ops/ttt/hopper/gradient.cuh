@@ -122,12 +122,11 @@ __device__ __forceinline__ void send_lines(const Worker<P>& own, const float (&z
     for (int e = 0; e < 4; ++e) both[s][e] = pieces::pack(z2[8 * s + 2 * e], z2[8 * s + 2 * e + 1]);
   take_line(mine, both, own.local);
   take_line(other, both, 1 - own.local);
-  const int rank = own.number / P::LOCAL;
   if constexpr (P::CLUSTER == 2) {
-    own.send_line(mine, 1 - rank, own.local, 1, exchange);
-    own.send_line(other, 1 - rank, 1 - own.local, 2, exchange);
+    own.template send_line<true>(mine, own.local, 1, exchange);
+    own.template send_line<true>(other, 1 - own.local, 2, exchange);
   }
-  own.send_line(other, rank, 1 - own.local, 0, exchange);
+  own.template send_line<false>(other, 1 - own.local, 0, exchange);
 }
 
 // The line of z2 (bias given) from all parts. Each multiprocessor's two are added first, which gives all of them the same

@@ -138,16 +138,17 @@ __device__ __forceinline__ void read_sequence(const Arguments& given) {
   ptx::cluster_sync();  // no worker sends before the others' barriers are there
 
   const int rank = P::CLUSTER == 1 ? 0 : ptx::cluster_rank();
+  const uint32_t far = P::CLUSTER == 2 ? ptx::at_rank(shared, 1 - rank) - shared : 0;
   if (group == 0) {
     if constexpr (P::THREADS > 256) ptx::fewer_registers<P::LOADER_REGISTERS>();
     if (warp == 0) load<P>(given, shared, batch, head, count);
   } else if (group <= P::LOCAL) {
     if constexpr (P::THREADS > 256) ptx::more_registers<P::WORKER_REGISTERS>();
     const int local = group - 1;
-    work<P, DUMP>(Worker<P>{given, shared, P::LOCAL * rank + local, local, row, batch, head, warp, lane}, count);
+    work<P, DUMP>(Worker<P>{given, shared, far, P::LOCAL * rank + local, local, row, batch, head, warp, lane}, count);
   } else if constexpr (P::APART) {
     ptx::more_registers<P::OUTPUT_REGISTERS>();
-    const Worker<P> own{given, shared, rank, 0, row, batch, head, warp, lane};  // `number` of the answerers
+    const Worker<P> own{given, shared, far, rank, 0, row, batch, head, warp, lane};  // `number` of the answerers
     for (int i = 0; i < count; ++i) answer<P, DUMP>(own, i);
   }
   __syncwarp();

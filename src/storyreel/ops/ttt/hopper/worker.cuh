@@ -9,7 +9,7 @@
 template <class P>
 struct Worker {
   const Arguments& given;
-  uint32_t shared;
+  uint32_t shared, far;  // far: from here to the same place of the other multiprocessor, in a cluster of 2
   int number, local, row, batch, head, warp, lane;
 
   __device__ __forceinline__ int thread() const { return 32 * warp + lane; }
@@ -30,6 +30,10 @@ struct Worker {
   }
   __device__ __forceinline__ uint32_t b2(int state) const { return floats(P::B2) + state * 64 * 4; }
   __device__ __forceinline__ uint32_t barrier(uint32_t first, int number_) const { return shared + first + 8 * number_; }
+  // The same place of another multiprocessor. In a cluster of 2 a sum, for `mapa` takes its time.
+  __device__ __forceinline__ uint32_t away(uint32_t address, int rank) const {
+    return P::CLUSTER == 2 ? address + far : ptx::at_rank(address, rank);
+  }
   // A lane's first column of block j of 8 columns.
   __device__ __forceinline__ int column(int j) const { return 8 * j + 2 * (lane & 3); }
 
@@ -45,8 +49,7 @@ struct Worker {
     const int slot = number - (number > to ? 1 : 0);
     uint32_t place = matrices(HERE ? to : 0) + box + (exchange * (P::ANSWERERS - 1) + slot) * bytes + piece * P::SENT_WARP;
     uint32_t signal = arrived(first, HERE ? to : 0, exchange);
-    if constexpr (!HERE || P::WAY == Way::PACKETS)
-      place = ptx::at_rank(place, HERE ? 0 : to), signal = ptx::at_rank(signal, HERE ? 0 : to);
+    if constexpr (!HERE) place = away(place, to), signal = away(signal, to);
     if constexpr (P::WAY == Way::PACKETS) {
 #pragma unroll
       for (int s = 0; s < 4; ++s) ptx::send(place + 16 * (32 * s + lane), rows[s], signal);
@@ -74,11 +77,12 @@ struct Worker {
     if (P::WAY != Way::STORES && lane == 0)
       ptx::arrive_expecting(arrived(first, local, exchange), (P::ANSWERERS - 1) * P::SENT_WARP);
   }
-  // LINES: the parts of one of the lane's rows, as eight pairs, to the same warp of worker `there` of multiprocessor `rank`.
-  __device__ __forceinline__ void send_line(const uint32_t (&line)[8], int rank_, int there, int slot, int exchange) const {
+  // LINES: the parts of one of the lane's rows, as eight pairs, to the same warp of worker `there`, here or FAR.
+  template <bool FAR>
+  __device__ __forceinline__ void send_line(const uint32_t (&line)[8], int there, int slot, int exchange) const {
     uint32_t place = matrices(there) + P::INBOX + (exchange * (P::WORKERS - 1) + slot) * P::SENT_HALF + warp * P::SENT_LINES;
     uint32_t signal = arrived(P::ARRIVED, there, exchange);
-    if constexpr (P::WAY == Way::PACKETS) place = ptx::at_rank(place, rank_), signal = ptx::at_rank(signal, rank_);
+    if constexpr (FAR) place += far, signal += far;
 #pragma unroll
     for (int c = 0; c < 2; ++c) {
       const uint32_t four[4] = {line[4 * c], line[4 * c + 1], line[4 * c + 2], line[4 * c + 3]};

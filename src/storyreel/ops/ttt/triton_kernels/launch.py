@@ -136,8 +136,8 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         memory: Memory = ctx.memory
         problem: TTTProblem = ctx.problem
-        tokens, norm = Tokens(*ctx.saved_tensors[:4]), HeadNorm(*ctx.saved_tensors[4:6])
-        kept = ctx.saved_tensors[6:]
+        saved = ctx.saved_tensors  # once: each reading unpacks them, which checkpointing allows no second time
+        tokens, norm, kept = Tokens(*saved[:4]), HeadNorm(*saved[4:6]), saved[6:]
         dy = grads[0] if grads[0].stride(-1) == 1 else grads[0].contiguous()
         dstate = memory.packed(grads[1:])
         batch, length, heads, width = tokens.q.shape
