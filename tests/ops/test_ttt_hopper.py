@@ -213,8 +213,8 @@ SPOILS = {
     "no zeros behind the end": ("kernel.cu", "t < given.tokens ? eta[t * given.eta_t] : 0.f", "eta[0]"),
     "an arrival before the stores": (
         "worker.cuh",
-        "      __syncwarp();\n      if (lane == 0) ptx::arrive",
-        "      if (lane == 0) ptx::arrive",
+        "      __syncwarp();\n      if (lane == 0) ptx::arrive_there<HERE>",
+        "      if (lane == 0) ptx::arrive_there<HERE>",
     ),
     "a copy of what is not there yet": (
         "worker.cuh",

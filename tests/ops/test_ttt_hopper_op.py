@@ -27,13 +27,16 @@ Read = Callable[..., tuple[Tensor, MLPState]]
 
 @dataclass(frozen=True)
 class Case:
-    """every: mini-batches between kept states; strided: heads before tokens in memory and gaps between them."""
+    """every: mini-batches between kept states; strided: heads before tokens in memory and gaps between them; steps:
+    the largest eta.
+    """
 
     tokens: int
     batch: int = 1
     heads: int = 1
     every: int = 0
     strided: bool = False
+    steps: float = 2.0
 
     @property
     def problem(self) -> TTTProblem:
@@ -49,7 +52,7 @@ def draw(case: Case, device: str = "cpu") -> dict[str, Tensor]:
         return torch.randn(*shape, generator=chance, dtype=torch.float64)
 
     own = {name: torch.nn.functional.normalize(normal(*lead, 64), dim=-1) for name in "qk"}
-    own |= {"v": normal(*lead, 64), "eta": 2 * torch.rand(*lead, generator=chance, dtype=torch.float64)}
+    own |= {"v": normal(*lead, 64), "eta": case.steps * torch.rand(*lead, generator=chance, dtype=torch.float64)}
     own |= {"w1": normal(*rows, 64, 256) / 8, "b1": normal(*rows, 256) / 8}
     own |= {"w2": normal(*rows, 256, 64) / 16, "b2": normal(*rows, 64) / 16}
     own |= {"norm_w": 1 + 0.3 * normal(case.heads, 64), "norm_b": 0.3 * normal(case.heads, 64)}
@@ -352,7 +355,9 @@ def test_every_launch_on_a_gpu(name, how):
 @pytest.mark.hopper
 @pytest.mark.slow
 def test_all_mini_batches_of_63_seconds_on_a_gpu():
-    case = Case(351_168, heads=1, every=64)
+    """With steps like a layer's. With those of the other tests the gradient of so many is ill-conditioned: by head,
+    errors of 1% to 30% in `dual` and here, and either may be the larger."""
+    case = Case(351_168, heads=2, every=64, steps=0.2)
     assert too_large(compared(case, backend(case), "cuda")) == {}
 
 

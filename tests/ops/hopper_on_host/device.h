@@ -160,6 +160,14 @@ inline void deliver(std::function<void()> act) {
   cluster->deliveries.emplace_back(cluster->round + delay, std::move(act));
 }
 
+// A lane goes its own way for a while: only a barrier of the warp brings it back.
+inline void stray() {
+  if (cluster->chance() % 8) return;
+  const auto back = std::make_shared<bool>(false);
+  deliver([back] { *back = true; });
+  wait_until([back] { return *back; });
+}
+
 inline uint32_t swizzled(uint32_t address) { return address ^ ((address >> 3) & 0x70); }
 
 inline void enter() {

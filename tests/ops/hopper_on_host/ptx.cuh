@@ -100,6 +100,7 @@ inline void send(uint32_t to, const uint32_t (&x)[4], uint32_t barrier) {
 template <bool LOCAL>
 void store_there(uint32_t to, const uint32_t (&x)[4]) {
   if (LOCAL != (to >> device::RANK == 0)) device::fail("a store to the wrong kind of address");
+  device::stray();
   unsigned char* place = device::at(block_of(to), to & ((1u << device::RANK) - 1), 16);
   const uint4 chunk{x[0], x[1], x[2], x[3]};
   device::stores().push_back(std::make_shared<std::function<void()>>([=] { std::memcpy(place, &chunk, 16); }));
@@ -119,7 +120,10 @@ void arrive_there(uint32_t barrier) {
 }
 
 // What a copy reads is stored like any other matrix.
-inline void store_chunk(uint32_t to, const uint32_t (&x)[4]) { device::write(to, uint4{x[0], x[1], x[2], x[3]}); }
+inline void store_chunk(uint32_t to, const uint32_t (&x)[4]) {
+  device::stray();
+  device::write(to, uint4{x[0], x[1], x[2], x[3]});
+}
 
 // Read as late as it may be.
 inline void copy_there(uint32_t to, uint32_t from, uint32_t bytes, uint32_t barrier) {

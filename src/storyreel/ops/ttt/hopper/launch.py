@@ -25,8 +25,8 @@ WIDTH, HIDDEN, MINI_BATCH = 64, 256, 64
 @dataclass(frozen=True)
 class Launch:
     """cluster: multiprocessors of a head, 1, 2 or 4. way: how its workers send each other their parts of z2, by
-    "packets", "stores" or, of a cluster, "copies" (plan.cuh). workers: of a head, 2 or 4, no fewer than multiprocessors;
-    0 for the fewest.
+    "packets", "stores" or, of a cluster, "copies" (plan.cuh). workers: of a head, 2 or 4, no fewer than
+    multiprocessors; 0 for the fewest.
     """
 
     cluster: int = 2
@@ -59,8 +59,9 @@ LAUNCHES = (
 
 
 MICROSECONDS = {Launch(1): 7.2, Launch(2, workers=4): 4.3}
-"""A mini-batch of as many heads as have room at once, on an H100 (`python bench/hopper_first.py`), of the launches that are
-chosen among. Of the others `ttt_mlp_2` takes 4.6, and a cluster of 4 saves nothing: 4.2, for half as many heads."""
+"""A mini-batch of as many heads as have room at once, on an H100 (`python bench/hopper_first.py`), of the launches that
+are chosen among. Of the others `ttt_mlp_2` takes 4.6 to 4.9, and a cluster of 4 saves nothing: 4.2, for half as many
+heads."""
 
 
 def choice(rows: int, multiprocessors: int) -> Launch:
