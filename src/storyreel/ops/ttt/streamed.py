@@ -1,0 +1,158 @@
+"""TTT-MLP and TTT-Linear in matrix form without gradients, for the CPU: what `dual.py` computes, in fewer passes.
+
+- The questions of a mini-batch and the keys of the next one meet the same memory: they go through it together.
+- GELU and its slope share one sigmoid: with u = 2 sqrt(2/pi) (z + a z^3), gelu(z) = z sigmoid(u), a third of tanh's time.
+- What depends on no state is computed for all tokens at once; the state changes in place.
+
+Letters: N = B * H sequences and heads, T tokens, b tokens of a mini-batch, D head width, F hidden width. Everything has
+the dtype of the state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from storyreel.ops.ttt.problem import TTTProblem
+from storyreel.ops.ttt.states import HeadNorm, LinearState, MLPState
+
+RATE = 2 * math.sqrt(2 / math.pi)
+CUBE = 0.044715 / RATE**2
+"""Hidden values are kept as s = RATE * z: the sigmoid of s + CUBE * s^3 is that of u."""
+
+
+class Memory(Protocol):
+    """The state of all sequences and heads, changed in place."""
+
+    def answer(self, x: Tensor) -> Tensor:
+        """x `[N, n, D]` to what the memory makes of it, `[N, n, D]`."""
+        ...
+
+    def learn(self, x: Tensor, slope: Tensor) -> None:
+        """One step: x `[N, m, D]` are the last m that `answer` was given, slope `[N, m, D]` of what it answered."""
+        ...
+
+
+class MLP:
+    """x -> gelu(x w1 + b1) w2 + b2; w1 `[N, D, F]`, b1 `[N, 1, F]`, w2 `[N, F, D]`, b2 `[N, 1, D]`."""
+
+    def __init__(self, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> None:
+        self.state = w1, b1, w2, b2 = [w.clone(memory_format=torch.contiguous_format) for w in (w1, b1, w2, b2)]
+        self.w1, self.b1, self.w2, self.b2 = w1, b1, w2, b2
+
+    def answer(self, x: Tensor) -> Tensor:
+        s = torch.baddbmm(self.b1, x, self.w1, beta=RATE, alpha=RATE)
+        u = s.square()
+        torch.addcmul(s, s, u, value=CUBE, out=u)
+        share = u.sigmoid()
+        hidden = s * share
+        self.kept = s, u, share, hidden
+        return torch.baddbmm(self.b2, hidden, self.w2, alpha=1 / RATE)
+
+    def learn(self, x: Tensor, slope: Tensor) -> None:
+        s, u, share, hidden = (values[:, -x.shape[1] :] for values in self.kept)
+        # gelu' = share + z u' share (1 - share), where z u' = 3 u - 2 s
+        half = torch.add(s, u, alpha=-1.5, out=u)
+        rest = torch.addcmul(half, half, share, value=-1, out=half)
+        derivative = torch.addcmul(share, share, rest, value=-2, out=rest)
+        slope1 = torch.bmm(slope, self.w2.mT).mul_(derivative)
+        self.w1.baddbmm_(x.mT, slope1, alpha=-1)
+        self.b1.sub_(slope1.sum(1, keepdim=True))
+        self.w2.baddbmm_(hidden.mT, slope, alpha=-1 / RATE)
+        self.b2.sub_(slope.sum(1, keepdim=True))
+
+
+class Linear:
+    """x -> x w + b; w `[N, D, D]`, b `[N, 1, D]`."""
+
+    def __init__(self, w: Tensor, b: Tensor) -> None:
+        self.state = self.w, self.b = [x.clone(memory_format=torch.contiguous_format) for x in (w, b)]
+
+    def answer(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.b, x, self.w)
+
+    def learn(self, x: Tensor, slope: Tensor) -> None:
+        self.w.baddbmm_(x.mT, slope, alpha=-1)
+        self.b.sub_(slope.sum(1, keepdim=True))
+
+
+def ttt(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    eta: Tensor,
+    state: MLPState | LinearState,
+    norm: HeadNorm,
+    problem: TTTProblem,
+) -> tuple[Tensor, MLPState | LinearState]:
+    """As `dual.ttt`: q, k, v `[B, T, H, D]`, eta `[B, T, H]` to y `[B, T, H, D]` and the state after the last token."""
+    batch, tokens, heads, width = q.shape
+    rows = [(w if w.dim() == 4 else w[:, :, None]).flatten(0, 1) for w in state]
+    memory = MLP(*rows) if isinstance(state, MLPState) else Linear(*rows)
+    lengths = [min(problem.mini_batch, tokens - start) for start in range(0, tokens, problem.mini_batch)]
+    # The loss pulls the answer's standard form s to (v - k): its slope of s is weight^2 * s + pull.
+    pull = _heads_first((k - v + norm.bias) * norm.weight)
+    steps = _heads_first(eta[..., None]) / problem.mini_batch
+    squared = norm.weight.square().repeat(batch, 1)[:, None]
+    answers = _read(memory, _taken_in_turn(k, q, lengths), pull, steps, squared, lengths, problem.eps)
+    standard = torch.nn.functional.layer_norm(answers, (width,), eps=problem.eps)
+    y = torch.addcmul(q + norm.bias, standard.unflatten(0, (batch, heads)).transpose(1, 2), norm.weight)
+    return y, type(state)(*(w.reshape(own.shape) for w, own in zip(memory.state, state, strict=True)))
+
+
+def _read(
+    memory: Memory, turns: Tensor, pull: Tensor, steps: Tensor, squared: Tensor, lengths: Sequence[int], eps: float
+) -> Tensor:
+    """Teaches the memory every mini-batch: its answers `[N, T, D]` to all questions.
+
+    turns `[N, 2 T, D]` as of `_taken_in_turn`; pull `[N, T, D]`, steps `[N, T, 1]`, squared weights `[N, 1, D]`.
+    """
+    answers = torch.empty_like(pull)
+    keys, *others = turns.split([lengths[0], *_pairs(lengths), lengths[-1]], dim=1)
+    answered, start = memory.answer(keys), 0
+    for length, following, pulled, step, together in zip(
+        lengths, [*lengths[1:], 0], pull.split(lengths[0], 1), steps.split(lengths[0], 1), others, strict=True
+    ):
+        memory.learn(keys, _slope(answered[:, -length:], pulled, step, squared, eps))
+        both = memory.answer(together)
+        answers[:, start : start + length] = both[:, :length]
+        start += length
+        keys, answered = together[:, length:], both[:, length:] if following else both
+    return answers
+
+
+def _pairs(lengths: Sequence[int]) -> list[int]:
+    """Questions of each mini-batch and keys of the next, but for the last."""
+    return [own + following for own, following in zip(lengths[:-1], lengths[1:], strict=True)]
+
+
+def _slope(answer: Tensor, pull: Tensor, step: Tensor, squared: Tensor, eps: float) -> Tensor:
+    """The loss's gradient of the answers `[N, b, D]`, times each token's step."""
+    shape = answer.shape[-1:]
+    standard, mean, inverse = torch.native_layer_norm(answer, shape, None, None, eps)
+    slope = torch.addcmul(pull, squared, standard)
+    wanted = [True, False, False]
+    slope, _, _ = torch.ops.aten.native_layer_norm_backward(slope, answer, shape, mean, inverse, None, None, wanted)
+    return slope.mul_(step)
+
+
+def _taken_in_turn(k: Tensor, q: Tensor, lengths: Sequence[int]) -> Tensor:
+    """`[B, T, H, D]` twice to `[N, 2 T, D]`: keys of a mini-batch, its questions, keys of the next, its questions, ..."""
+    batch, tokens, heads, width = k.shape
+    turns = k.new_empty(batch, heads, 2 * tokens, width)
+    whole = tokens // lengths[0] * lengths[0]
+    shape = (whole // lengths[0], 2, lengths[0])
+    for place, x in enumerate((k, q)):
+        x = x.transpose(1, 2)
+        turns[:, :, : 2 * whole].unflatten(2, shape)[:, :, :, place] = x[:, :, :whole].unflatten(2, shape[::2])
+        start = 2 * whole + place * (tokens - whole)
+        turns[:, :, start : start + tokens - whole] = x[:, :, whole:]
+    return turns.flatten(0, 1)
+
+
+def _heads_first(x_BTHD: Tensor) -> Tensor:
+    return x_BTHD.transpose(1, 2).flatten(0, 1)
