@@ -28,6 +28,8 @@ from storyreel.mixers.placement import piece_lengths
 from storyreel.models.modulation import add_gated, modulated_norm, scale_and_shift
 from storyreel.models.positions import rotary_table, sincos_window, spread_window
 from storyreel.ops.attention import local_attention
+from storyreel.ops.feed_forward import feed_forward_on_cpu
+from storyreel.ops.linear import is_plain_float32, linear
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -75,16 +77,28 @@ class StoryreelBlock(Piecewise):
 
     def _attend(self, x: Tensor, layout: TokenLayout, rotary: Rotary | None) -> Tensor:
         attn: Any = self.attn1
-        q, k, v = (project(x).unflatten(-1, (attn.heads, -1)) for project in (attn.to_q, attn.to_k, attn.to_v))
+        q, k, v = (_project(x, own).unflatten(-1, (attn.heads, -1)) for own in (attn.to_q, attn.to_k, attn.to_v))
         y = local_attention(attn.norm_q(q), attn.norm_k(k), v, layout, rotary)
         project_out, dropout = attn.to_out
-        return dropout(project_out(y.flatten(2)))
+        return dropout(_project(y.flatten(2), project_out))
 
     def _feed_forward(self, x: Tensor, y: Tensor, gate: Tensor, temb: Tensor, layout: TokenLayout) -> Tensor:
         lengths = piece_lengths(layout)
         x = add_gated(x, y, gate, lengths)
         y, gate = modulated_norm(self.norm2, x, temb, lengths)
-        return add_gated(x, self.ff(y), gate, lengths)
+        return add_gated(x, self._fed(y), gate, lengths)
+
+    def _fed(self, x: Tensor) -> Tensor:
+        first: Any = self.ff.net[0]
+        last: Any = self.ff.net[2]
+        if self.training or not is_plain_float32(x) or getattr(first, "approximate", "") != "tanh":
+            return self.ff(x)
+        return feed_forward_on_cpu(x, first.proj.weight, first.proj.bias, last.weight, last.bias)
+
+
+def _project(x: Tensor, layer: nn.Linear) -> Tensor:
+    """`layer(x)`, by oneDNN where that serves."""
+    return linear(x, layer.weight, layer.bias) if is_plain_float32(x) else layer(x)
 
 
 @torch.compiler.disable()

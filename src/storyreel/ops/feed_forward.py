@@ -13,8 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from storyreel.ops.linear import linear
+
 CHUNK = 16_384
 """Tokens: enough that a GPU's matrix products are as fast as at any length. 0.4 GB of hidden values at width 12288."""
+
+CHUNK_ON_CPU = 1024
+"""Tokens, without gradients: hidden values of 5 MiB at width 320, which never leave the cache."""
 
 
 def feed_forward(
@@ -29,6 +34,15 @@ def feed_forward(
         y = F.linear(F.gelu(F.linear(rows, w1, b1), approximate="tanh"), w2, b2)
         return y.view(*x.shape[:-1], len(w2))
     y: Any = _FeedForward.apply(rows, w1, b1, w2, b2, chunk)
+    return y.view(*x.shape[:-1], len(w2))
+
+
+def feed_forward_on_cpu(
+    x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, chunk: int = CHUNK_ON_CPU
+) -> Tensor:
+    """As `feed_forward`, without gradients, by the CPU's fastest products of matrices."""
+    rows = x.reshape(-1, x.shape[-1])
+    y = torch.cat([linear(linear(part, w1, b1, gelu=True), w2, b2) for part in rows.split(chunk)])
     return y.view(*x.shape[:-1], len(w2))
 
 

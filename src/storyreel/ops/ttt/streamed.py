@@ -10,6 +10,7 @@ the dtype of the state.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Protocol
@@ -24,9 +25,14 @@ RATE = 2 * math.sqrt(2 / math.pi)
 CUBE = 0.044715 / RATE**2
 """Hidden values are kept as s = RATE * z: the sigmoid of s + CUBE * s^3 is that of u."""
 
+HEADS_A_THREAD = 5
+"""Of all sequences, at once: what they have in hand (0.8 MiB a head at the demo's sizes) should stay in a core's caches."""
+
 
 class Memory(Protocol):
-    """The state of all sequences and heads, changed in place."""
+    """The state of some sequences and heads, changed in place."""
+
+    state: Sequence[Tensor]
 
     def answer(self, x: Tensor) -> Tensor:
         """x `[N, n, D]` to what the memory makes of it, `[N, n, D]`."""
@@ -41,36 +47,42 @@ class MLP:
     """x -> gelu(x w1 + b1) w2 + b2; w1 `[N, D, F]`, b1 `[N, 1, F]`, w2 `[N, F, D]`, b2 `[N, 1, D]`."""
 
     def __init__(self, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> None:
-        self.state = w1, b1, w2, b2 = [w.clone(memory_format=torch.contiguous_format) for w in (w1, b1, w2, b2)]
-        self.w1, self.b1, self.w2, self.b2 = w1, b1, w2, b2
+        self.state = self.w1, self.b1, self.w2, self.b2 = _own(w1, b1, w2, b2)
+        self.given: list[Tensor] = []
 
     def answer(self, x: Tensor) -> Tensor:
-        s = torch.baddbmm(self.b1, x, self.w1, beta=RATE, alpha=RATE)
-        u = s.square()
+        s, u, share, hidden, _ = self._hidden_values(x.shape[1])
+        torch.baddbmm(self.b1, x, self.w1, beta=RATE, alpha=RATE, out=s)
+        torch.mul(s, s, out=u)
         torch.addcmul(s, s, u, value=CUBE, out=u)
-        share = u.sigmoid()
-        hidden = s * share
-        self.kept = s, u, share, hidden
+        torch.sigmoid(u, out=share)
+        torch.mul(s, share, out=hidden)
         return torch.baddbmm(self.b2, hidden, self.w2, alpha=1 / RATE)
 
     def learn(self, x: Tensor, slope: Tensor) -> None:
-        s, u, share, hidden = (values[:, -x.shape[1] :] for values in self.kept)
+        s, u, share, hidden, slope1 = (values[:, -x.shape[1] :] for values in self.given)
         # gelu' = share + z u' share (1 - share), where z u' = 3 u - 2 s
         half = torch.add(s, u, alpha=-1.5, out=u)
         rest = torch.addcmul(half, half, share, value=-1, out=half)
         derivative = torch.addcmul(share, share, rest, value=-2, out=rest)
-        slope1 = torch.bmm(slope, self.w2.mT).mul_(derivative)
+        torch.bmm(slope, self.w2.mT, out=slope1).mul_(derivative)
         self.w1.baddbmm_(x.mT, slope1, alpha=-1)
         self.b1.sub_(slope1.sum(1, keepdim=True))
         self.w2.baddbmm_(hidden.mT, slope, alpha=-1 / RATE)
         self.b2.sub_(slope.sum(1, keepdim=True))
+
+    def _hidden_values(self, tokens: int) -> list[Tensor]:
+        """Five of `[N, tokens, F]`, the same ones as long as `tokens` stays: what is fresh is not in the cache."""
+        if not self.given or self.given[0].shape[1] != tokens:
+            self.given = [self.w1.new_empty(len(self.w1), tokens, self.w1.shape[2]) for _ in range(5)]
+        return self.given
 
 
 class Linear:
     """x -> x w + b; w `[N, D, D]`, b `[N, 1, D]`."""
 
     def __init__(self, w: Tensor, b: Tensor) -> None:
-        self.state = self.w, self.b = [x.clone(memory_format=torch.contiguous_format) for x in (w, b)]
+        self.state = self.w, self.b = _own(w, b)
 
     def answer(self, x: Tensor) -> Tensor:
         return torch.baddbmm(self.b, x, self.w)
@@ -78,6 +90,10 @@ class Linear:
     def learn(self, x: Tensor, slope: Tensor) -> None:
         self.w.baddbmm_(x.mT, slope, alpha=-1)
         self.b.sub_(slope.sum(1, keepdim=True))
+
+
+def _own(*tensors: Tensor) -> list[Tensor]:
+    return [x.clone(memory_format=torch.contiguous_format) for x in tensors]
 
 
 def ttt(
@@ -91,43 +107,48 @@ def ttt(
 ) -> tuple[Tensor, MLPState | LinearState]:
     """As `dual.ttt`: q, k, v `[B, T, H, D]`, eta `[B, T, H]` to y `[B, T, H, D]` and the state after the last token."""
     batch, tokens, heads, width = q.shape
-    rows = [(w if w.dim() == 4 else w[:, :, None]).flatten(0, 1) for w in state]
-    memory = MLP(*rows) if isinstance(state, MLPState) else Linear(*rows)
     lengths = [min(problem.mini_batch, tokens - start) for start in range(0, tokens, problem.mini_batch)]
     # The loss pulls the answer's standard form s to (v - k): its slope of s is weight^2 * s + pull.
     pull = _heads_first((k - v + norm.bias) * norm.weight)
     steps = _heads_first(eta[..., None]) / problem.mini_batch
     squared = norm.weight.square().repeat(batch, 1)[:, None]
-    answers = _read(memory, _taken_in_turn(k, q, lengths), pull, steps, squared, lengths, problem.eps)
+    rows = [(w if w.dim() == 4 else w[:, :, None]).flatten(0, 1) for w in state]
+    own = (_taken_in_turn(k, q, lengths), pull, steps, squared, *rows)
+    together = HEADS_A_THREAD * torch.get_num_threads()
+    answers, memories = torch.empty_like(pull), []
+    for out, *some in zip(answers.split(together), *(x.split(together) for x in own), strict=True):
+        memories.append((MLP if isinstance(state, MLPState) else Linear)(*some[4:]))
+        _read(memories[-1], *some[:4], lengths, problem.eps, out)
     standard = torch.nn.functional.layer_norm(answers, (width,), eps=problem.eps)
     y = torch.addcmul(q + norm.bias, standard.unflatten(0, (batch, heads)).transpose(1, 2), norm.weight)
-    return y, type(state)(*(w.reshape(own.shape) for w, own in zip(memory.state, state, strict=True)))
+    final = (torch.cat(parts) for parts in zip(*(memory.state for memory in memories), strict=True))
+    return y, type(state)(*(w.reshape(own.shape) for w, own in zip(final, state, strict=True)))
 
 
 def _read(
-    memory: Memory, turns: Tensor, pull: Tensor, steps: Tensor, squared: Tensor, lengths: Sequence[int], eps: float
-) -> Tensor:
-    """Teaches the memory every mini-batch: its answers `[N, T, D]` to all questions.
+    memory: Memory,
+    turns: Tensor,
+    pull: Tensor,
+    steps: Tensor,
+    squared: Tensor,
+    lengths: Sequence[int],
+    eps: float,
+    answers: Tensor,
+) -> None:
+    """Teaches the memory every mini-batch, and writes its `answers` `[N, T, D]` to all questions.
 
     turns `[N, 2 T, D]` as of `_taken_in_turn`; pull `[N, T, D]`, steps `[N, T, 1]`, squared weights `[N, 1, D]`.
     """
-    answers = torch.empty_like(pull)
-    keys, *others = turns.split([lengths[0], *_pairs(lengths), lengths[-1]], dim=1)
-    answered, start = memory.answer(keys), 0
-    for length, following, pulled, step, together in zip(
-        lengths, [*lengths[1:], 0], pull.split(lengths[0], 1), steps.split(lengths[0], 1), others, strict=True
-    ):
-        memory.learn(keys, _slope(answered[:, -length:], pulled, step, squared, eps))
+    whole = lengths[0]
+    keys, *others = turns.split([whole, *map(sum, itertools.pairwise(lengths)), lengths[-1]], dim=1)
+    parts = (x.split(whole, dim=1) for x in (pull, steps, answers))
+    answered = memory.answer(keys)
+    for together, pulled, step, out in zip(others, *parts, strict=True):
+        memory.learn(keys, _slope(answered, pulled, step, squared, eps))
         both = memory.answer(together)
-        answers[:, start : start + length] = both[:, :length]
-        start += length
-        keys, answered = together[:, length:], both[:, length:] if following else both
-    return answers
-
-
-def _pairs(lengths: Sequence[int]) -> list[int]:
-    """Questions of each mini-batch and keys of the next, but for the last."""
-    return [own + following for own, following in zip(lengths[:-1], lengths[1:], strict=True)]
+        own = out.shape[1]
+        out.copy_(both[:, :own])
+        keys, answered = together[:, own:], both[:, own:]
 
 
 def _slope(answer: Tensor, pull: Tensor, step: Tensor, squared: Tensor, eps: float) -> Tensor:
