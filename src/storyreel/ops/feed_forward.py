@@ -6,6 +6,7 @@ backward pass computes them again.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -38,11 +39,20 @@ def feed_forward(
 
 
 def feed_forward_on_cpu(
-    x: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None, *, chunk: int = CHUNK_ON_CPU
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    *,
+    products: torch.dtype = torch.float32,
+    chunk: int = CHUNK_ON_CPU,
 ) -> Tensor:
-    """As `feed_forward`, without gradients, by the CPU's fastest products of matrices."""
-    rows = x.reshape(-1, x.shape[-1])
-    y = torch.cat([linear(linear(part, w1, b1, gelu=True), w2, b2) for part in rows.split(chunk)])
+    """As `feed_forward`, without gradients, by the CPU's fastest products of matrices, in the dtype `products`."""
+    w1, w2 = w1.to(products), w2.to(products)
+    y = x.new_empty(math.prod(x.shape[:-1]), len(w2))
+    for rows, out in zip(x.reshape(-1, x.shape[-1]).split(chunk), y.split(chunk), strict=True):
+        out.copy_(linear(linear(rows.to(products), w1, b1, gelu=True), w2, b2))
     return y.view(*x.shape[:-1], len(w2))
 
 
