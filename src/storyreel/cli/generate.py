@@ -60,7 +60,8 @@ class Generate:
     keep_partial: bool = False
     """After Ctrl-C, keep the frames written so far, as VIDEO.partial.mp4 beside where VIDEO.mp4 would be."""
     forward: Forward = "auto"
-    """Of the transformer's blocks: fused has kernels in Triton, for CUDA GPUs; auto is plain; all say the same."""
+    """Of the transformer's blocks: fused has kernels in Triton, for CUDA GPUs; mixed multiplies in bfloat16 on a CPU
+    that can; auto is mixed there, else plain; all say the same but for rounding."""
     in_turn: bool = False
     """With guidance, compute the two branches one after the other instead of together: less memory, more time."""
     force: bool = False
