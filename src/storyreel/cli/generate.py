@@ -94,9 +94,12 @@ def run(options: Generate) -> None:
         if note := request.clear_leftovers():
             progress.note(note)
         progress.stage("load the libraries")
+        from storyreel.sampling.allocator import keep_freed_memory
         from storyreel.sampling.device import choose_device, multiplies_bfloat16
 
         device = choose_device(request.device)
+        if device.type == "cpu":
+            keep_freed_memory()
         if device.type == "cpu" and not options.force:
             check_memory(request.folder, seconds, free, 2 if multiplies_bfloat16() else 4)
         from storyreel.sampling.run import carry_out
