@@ -8,6 +8,7 @@ from torch import nn
 
 from storyreel.errors import ConfigError
 from storyreel.mixers import MIXER_NAMES
+from storyreel.models import forward as forward_module
 from storyreel.models.forward import resolve_forward, use_forward
 from storyreel.models.transformer import StoryreelTransformer3DModel
 from storyreel.sampling.batch import sample_latents
@@ -44,11 +45,37 @@ def test_plain_and_fused_give_the_same_latents(pipeline, story, mixer):
     assert torch.equal(own(story, **STEPS).latents, plain)
 
 
-def test_what_auto_and_compiled_are_off_gpus(pipeline):
-    assert resolve_forward("auto", pipeline.transformer) == "plain"
+@pytest.mark.parametrize("able", [True, False])
+def test_what_words_stand_for_off_gpus(pipeline, monkeypatch, able):
+    monkeypatch.setattr(forward_module, "ON_ONEDNN", True)
+    monkeypatch.setattr(forward_module, "multiplies_bfloat16", lambda facts: able)
+    fastest = "mixed" if able else "plain"
+    assert resolve_forward("auto", pipeline.transformer) == fastest
+    assert resolve_forward("mixed", pipeline.transformer) == fastest
+    assert resolve_forward("plain", pipeline.transformer) == "plain"
     assert resolve_forward("compiled", pipeline.transformer) == "plain"
-    with pytest.raises(ConfigError, match="forward is 'quick', but the choices are auto, plain, compiled, fused"):
+    wide = nn.Module.to(copy.deepcopy(pipeline.transformer), torch.float64)
+    assert resolve_forward("auto", wide) == "plain"
+    with pytest.raises(
+        ConfigError, match="forward is 'quick', but the choices are auto, plain, mixed, compiled, fused"
+    ):
         resolve_forward("quick", pipeline.transformer)
+
+
+@pytest.mark.parametrize("mixer", ["ttt_mlp", "mamba2"])
+def test_mixed_is_plain_but_for_its_rounding(pipeline, story, mixer, monkeypatch):
+    monkeypatch.setattr(forward_module, "multiplies_bfloat16", lambda facts: True)
+    monkeypatch.setattr(forward_module, "ON_ONEDNN", True)
+    monkeypatch.setattr(forward_module, "FEWEST_OUTPUTS", 4)
+    own = with_mixer(pipeline, mixer)
+    use_forward(own.transformer, "plain")
+    plain = own(story, **STEPS).latents
+    assert use_forward(own.transformer, "mixed") == "mixed"
+    mixed = own(story, **STEPS).latents
+    assert 1e-6 < float((mixed - plain).norm() / plain.norm()) < 5e-2
+    assert {parameter.dtype for parameter in own.transformer.parameters()} == {torch.float32}
+    use_forward(own.transformer, "plain")
+    assert torch.equal(own(story, **STEPS).latents, plain)
 
 
 def test_a_folder_is_loaded_with_a_forward(saved_model, story):

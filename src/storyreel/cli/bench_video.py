@@ -55,7 +55,7 @@ class BenchVideo:
     mixer: Annotated[str, arg(metavar="NAME")] = "ttt_mlp"
     """local, full, sliding_window, mamba2, gated_deltanet, ttt_linear or ttt_mlp."""
     forward: Forward = "auto"
-    """Of the blocks: fused has kernels in Triton, for CUDA GPUs; auto is plain."""
+    """Of the blocks: fused has kernels in Triton, for CUDA GPUs; auto is plain, or mixed on a CPU with bfloat16."""
     in_turn: bool = False
     """Compute the two branches of the guidance one after the other instead of together: less memory."""
     width: Annotated[int, arg(metavar="N")] = 3072

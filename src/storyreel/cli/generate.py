@@ -60,7 +60,8 @@ class Generate:
     keep_partial: bool = False
     """After Ctrl-C, keep the frames written so far, as VIDEO.partial.mp4 beside where VIDEO.mp4 would be."""
     forward: Forward = "auto"
-    """Of the transformer's blocks: fused has kernels in Triton, for CUDA GPUs; auto is plain; all say the same."""
+    """Of the transformer's blocks: fused has kernels in Triton, for CUDA GPUs; mixed multiplies in bfloat16 on a CPU
+    that can; auto is mixed there, else plain; all say the same but for rounding."""
     in_turn: bool = False
     """With guidance, compute the two branches one after the other instead of together: less memory, more time."""
     force: bool = False
@@ -93,9 +94,12 @@ def run(options: Generate) -> None:
         if note := request.clear_leftovers():
             progress.note(note)
         progress.stage("load the libraries")
+        from storyreel.sampling.allocator import keep_freed_memory
         from storyreel.sampling.device import choose_device, multiplies_bfloat16
 
         device = choose_device(request.device)
+        if device.type == "cpu":
+            keep_freed_memory()
         if device.type == "cpu" and not options.force:
             check_memory(request.folder, seconds, free, 2 if multiplies_bfloat16() else 4)
         from storyreel.sampling.run import carry_out

@@ -106,7 +106,7 @@ class TTTLayer(nn.Module, ABC, Generic[State]):
         size = STREAMED_MINI_BATCHES * self.problem.mini_batch
         outputs = []
         for piece, cos, sin in zip(x.split(size, dim=1), *(t.split(size) for t in table), strict=True):
-            y, state = self._piece(piece, cos, sin, state)
+            y, state = self._piece(piece.contiguous() if x.device.type == "cpu" else piece, cos, sin, state)
             outputs.append(y)
         return torch.cat(outputs, dim=1)
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from storyreel.errors import ConfigError, refusal
 
-Forward = Literal["auto", "plain", "compiled", "fused"]
+Forward = Literal["auto", "plain", "mixed", "compiled", "fused"]
 FORWARDS: tuple[Forward, ...] = get_args(Forward)
 
 PIECES = ("attention", "forward", "reverse", "mlp", "projections")

@@ -4,7 +4,8 @@ Shapes: B batch, G noise levels (1 for the whole video, or one a segment), T tok
 sequence; row r of a `[B, R, C]` table belongs to the pieces r, r + R, r + 2R, ...
 
 Pieces are split off and put together again, without an index a token: that costs one copy, and its gradient is a sum
-over each piece instead of a scatter of all tokens into a few rows.
+over each piece instead of a scatter of all tokens into a few rows. Without gradients on the CPU every piece is written
+to its place at once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from diffusers.models.normalization import CogVideoXLayerNormZero
 from torch import Tensor
+
+from storyreel.ops.linear import no_gradients_on_cpu
 
 
 def tables(norm: CogVideoXLayerNormZero, temb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -39,6 +42,11 @@ def scale_and_shift(x: Tensor, scale: Tensor, shift: Tensor, lengths: Sequence[i
     factors, shifts = (1 + scale).split(1, dim=1), shift.split(1, dim=1)
     rows = [piece % len(factors) for piece in range(len(lengths))]
     parts = x.split(list(lengths), dim=1)
+    if no_gradients_on_cpu(x):
+        y = torch.empty_like(x)
+        for r, part, out in zip(rows, parts, y.split(list(lengths), dim=1), strict=True):
+            torch.addcmul(shifts[r], part, factors[r], out=out)
+        return y
     return torch.cat([torch.addcmul(shifts[r], part, factors[r]) for r, part in zip(rows, parts, strict=True)], dim=1)
 
 
@@ -47,4 +55,9 @@ def add_gated(x: Tensor, y: Tensor, gate: Tensor, lengths: Sequence[int]) -> Ten
     gates = gate.split(1, dim=1)
     rows = [piece % len(gates) for piece in range(len(lengths))]
     pairs = zip(rows, x.split(list(lengths), dim=1), y.split(list(lengths), dim=1), strict=True)
+    if no_gradients_on_cpu(x):
+        z = torch.empty_like(x)
+        for (r, a, b), out in zip(pairs, z.split(list(lengths), dim=1), strict=True):
+            torch.addcmul(a, gates[r], b, out=out)
+        return z
     return torch.cat([torch.addcmul(a, gates[r], b) for r, a, b in pairs], dim=1)

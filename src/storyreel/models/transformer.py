@@ -28,6 +28,8 @@ from storyreel.mixers.placement import piece_lengths
 from storyreel.models.modulation import add_gated, modulated_norm, scale_and_shift
 from storyreel.models.positions import rotary_table, sincos_window, spread_window
 from storyreel.ops.attention import local_attention
+from storyreel.ops.feed_forward import feed_forward_on_cpu
+from storyreel.ops.linear import is_plain_float32, linear
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -36,7 +38,11 @@ class StoryreelBlock(Piecewise):
     """One transformer block: local attention, the mixer over the whole sequence, then the feed-forward layer.
 
     X' = attention(norm(X));   Z = mixer(X');   Y = X + gate * Z        (arXiv 2504.05298, section 3.2)
+
+    `products`, on the CPU without gradients: the dtype in which its own linear layers multiply float32 activations.
     """
+
+    products: torch.dtype = torch.float32
 
     def __init__(
         self,
@@ -75,16 +81,32 @@ class StoryreelBlock(Piecewise):
 
     def _attend(self, x: Tensor, layout: TokenLayout, rotary: Rotary | None) -> Tensor:
         attn: Any = self.attn1
-        q, k, v = (project(x).unflatten(-1, (attn.heads, -1)) for project in (attn.to_q, attn.to_k, attn.to_v))
+        projected = self._project(x, attn.to_q, attn.to_k, attn.to_v)
+        q, k, v = (y.unflatten(-1, (attn.heads, -1)) for y in projected)
         y = local_attention(attn.norm_q(q), attn.norm_k(k), v, layout, rotary)
         project_out, dropout = attn.to_out
-        return dropout(project_out(y.flatten(2)))
+        return dropout(*self._project(y.flatten(2), project_out))
 
     def _feed_forward(self, x: Tensor, y: Tensor, gate: Tensor, temb: Tensor, layout: TokenLayout) -> Tensor:
         lengths = piece_lengths(layout)
         x = add_gated(x, y, gate, lengths)
         y, gate = modulated_norm(self.norm2, x, temb, lengths)
-        return add_gated(x, self.ff(y), gate, lengths)
+        return add_gated(x, self._fed(y), gate, lengths)
+
+    def _fed(self, x: Tensor) -> Tensor:
+        first: Any = self.ff.net[0]
+        last: Any = self.ff.net[2]
+        if self.training or not is_plain_float32(x) or getattr(first, "approximate", "") != "tanh":
+            return self.ff(x)
+        weights = (first.proj.weight, first.proj.bias, last.weight, last.bias)
+        return feed_forward_on_cpu(x, *weights, products=self.products)
+
+    def _project(self, x: Tensor, *layers: nn.Linear) -> list[Tensor]:
+        """`layer(x)` of each, in the dtype of x; on the CPU without gradients by its fastest products."""
+        if not is_plain_float32(x):
+            return [layer(x) for layer in layers]
+        given = x.to(self.products)
+        return [linear(given, layer.weight, layer.bias, out=x.dtype) for layer in layers]
 
 
 @torch.compiler.disable()

@@ -6,6 +6,7 @@ backward pass computes them again.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,8 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from storyreel.ops.linear import linear
+
 CHUNK = 16_384
 """Tokens: enough that a GPU's matrix products are as fast as at any length. 0.4 GB of hidden values at width 12288."""
+
+CHUNK_ON_CPU = 1024
+"""Tokens, without gradients: hidden values of 5 MiB at width 320, which never leave the cache."""
 
 
 def feed_forward(
@@ -29,6 +35,24 @@ def feed_forward(
         y = F.linear(F.gelu(F.linear(rows, w1, b1), approximate="tanh"), w2, b2)
         return y.view(*x.shape[:-1], len(w2))
     y: Any = _FeedForward.apply(rows, w1, b1, w2, b2, chunk)
+    return y.view(*x.shape[:-1], len(w2))
+
+
+def feed_forward_on_cpu(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    *,
+    products: torch.dtype = torch.float32,
+    chunk: int = CHUNK_ON_CPU,
+) -> Tensor:
+    """As `feed_forward`, without gradients, by the CPU's fastest products of matrices, in the dtype `products`."""
+    w1, w2 = w1.to(products), w2.to(products)
+    y = x.new_empty(math.prod(x.shape[:-1]), len(w2))
+    for rows, out in zip(x.reshape(-1, x.shape[-1]).split(chunk), y.split(chunk), strict=True):
+        out.copy_(linear(linear(rows.to(products), w1, b1, gelu=True), w2, b2))
     return y.view(*x.shape[:-1], len(w2))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from storyreel.errors import ConfigError, refusal
+from storyreel.ops.linear import CPU_FACTS, multiplies_bfloat16
 
-CPU_FACTS = Path("/proc/cpuinfo")
+__all__ = ["CPU_FACTS", "choose_device", "multiplies_bfloat16"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -21,12 +20,3 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise ConfigError(refusal("--device", name, "PyTorch cannot use it here", "Try auto or cpu")) from None
     return device
-
-
-def multiplies_bfloat16(cpu_facts: Path = CPU_FACTS) -> bool:
-    """Whether the processor has instructions for it, from Linux's list of flags; False where there is no such list."""
-    try:
-        flags = set(cpu_facts.read_text(encoding="utf-8").split())
-    except OSError:
-        return False
-    return bool(flags & {"avx512_bf16", "amx_bf16"})

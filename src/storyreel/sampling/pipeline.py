@@ -29,7 +29,7 @@ from storyreel.models.forward import use_forward
 from storyreel.models.forward_names import Forward
 from storyreel.models.text import encode_texts
 from storyreel.models.transformer import StoryreelTransformer3DModel
-from storyreel.models.vae import decode_stream
+from storyreel.models.vae import decode_stream, lighten
 from storyreel.sampling.contact_sheet import LatentRGB, to_uint8
 from storyreel.sampling.guidance import guidance_scales, guided_velocity
 from storyreel.sampling.model_folder import (
@@ -200,6 +200,8 @@ def load_pipeline(
     pipeline = StoryreelPipeline(**load_parts(folder, dtypes, on_part))
     for part in MODELS:
         getattr(pipeline, part).eval().requires_grad_(False)
+    if device.type == "cpu":
+        lighten(pipeline.vae)
     pipeline = pipeline.to(device)
     use_forward(pipeline.transformer, forward)
     return pipeline

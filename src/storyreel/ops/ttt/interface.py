@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from storyreel.errors import KernelUnavailable, refusal
-from storyreel.ops.ttt import dual, reference
+from storyreel.ops.linear import no_gradients_on_cpu
+from storyreel.ops.ttt import dual, reference, streamed
 from storyreel.ops.ttt.problem import TTTProblem
 from storyreel.ops.ttt.states import HeadNorm, LinearState, MLPState
 
@@ -150,6 +151,8 @@ def _run(
 
         assert isinstance(state, MLPState)
         y, final = op.ttt(*tokens, state, norm, problem)
+    elif no_gradients_on_cpu(q):
+        y, final = streamed.ttt(*tokens, state, norm, problem)
     else:
         y, final = dual.ttt(*tokens, state, norm, problem, compiled=backend == "dual_compiled")
     return y.to(q.dtype), type(state)(*final)
