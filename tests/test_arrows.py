@@ -16,7 +16,7 @@ SOURCE = Path(storyreel.__file__).parent
 
 # A module may import from its own package and from those in front of it.
 ORDER = (
-    *("assets", "errors", "wording", "geometry", "ops", "mixers", "models"),
+    *("assets", "errors", "wording", "processes", "geometry", "ops", "mixers", "models"),
     *("llm", "storyboard", "toons", "writing", "data"),
     *("sampling", "evaluation", "arena", "training"),
     *("recipes", "cli"),

@@ -233,7 +233,7 @@ def _report(output: Path, records: Sequence[ItemRecord], most_faulty: float) -> 
 
 
 def _in_threads(stop: Callable[[], None]) -> Callable[[Callable[[Any], Any], Sequence[Any], int | None], Iterator[Any]]:
-    """As `step.each`, but in threads, which wait for a server; `stop` ends their waiting when one fails."""
+    """As `processes.each`, but in threads, which wait for a server; `stop` ends their waiting when one fails."""
 
     def each(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int | None) -> Iterator[Any]:
         with ThreadPoolExecutor(workers) as pool:

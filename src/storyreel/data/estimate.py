@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from storyreel.data.manifest import ItemRecord, Manifest
-from storyreel.data.step import Each, Job, OnItem, Step, cores, run_step, stale_jobs
+from storyreel.data.step import Each, Job, OnItem, Step, run_step, stale_jobs
 from storyreel.data.step import nobody as without_progress
 from storyreel.errors import DataError
+from storyreel.processes import cores
 
 GIB = 2**30
 WORTH_PROCESSES_SECONDS = 20

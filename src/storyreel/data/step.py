@@ -6,18 +6,11 @@ An item whose record has today's fingerprint, and whose artefacts are there, is 
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
 from typing import Any
 
-from storyreel.data.ctrl_c import ctrl_c_held_back
 from storyreel.data.files import locked, sweep
 from storyreel.data.fingerprint import hash_of, made_from, versions_of
 from storyreel.data.manifest import (
@@ -33,6 +26,7 @@ from storyreel.data.manifest import (
     write_record,
 )
 from storyreel.errors import DataError
+from storyreel.processes import each
 
 OnItem = Callable[[int, int], None]
 """Told (items done, items) at the start and after each item."""
@@ -187,50 +181,3 @@ def _remove_strangers(output: Path, items: set[str]) -> None:
     for path in record_path(output, "any").parent.glob("*.json"):
         if path.stem not in items:
             path.unlink()
-
-
-def each(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int | None = None) -> Iterator[Any]:
-    """`function` of each task as it is finished, on `workers` processes. When one fails, no other begins."""
-    count = min(workers or cores(), len(tasks))
-    if count <= 1:
-        yield from map(function, tasks)
-        return
-    # Threads of the libraries do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_work) as pool:
-        with ctrl_c_held_back():
-            waiting = {pool.submit(function, task) for task in tasks}
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _begin_work() -> None:
-    """A worker ends at once and without a word at Ctrl-C, which its parent tells of; what is half-made is swept."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _end_with_parent()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever, and might write into a folder that the next run has."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch(sentinel: int) -> None:
-        wait_for_end([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()

@@ -8,13 +8,12 @@ half-written.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import json
 import os
 import random
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy as np
 from storyreel.data.clip_config import ClipConfig
 from storyreel.data.clips import CHARACTERS, PLACES, Clip, frames_path, record_path
 from storyreel.geometry import PixelShape
+from storyreel.processes import each
 from storyreel.storyboard.schema import Storyboard
 from storyreel.toons.grammar import make_story
 from storyreel.toons.renderer import StoryRenderer
@@ -58,16 +58,8 @@ def draw_clips(config: ClipConfig, folder: Path, *, workers: int, on_clip: Calla
     missing = [number for number in range(config.count) if not record_path(folder, number).exists()]
     for _ in range(config.count - len(missing)):
         on_clip()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_draw_to_files, config, folder, number) for number in missing]
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                on_clip()
-        except BaseException:
-            # Waits here: a second shutdown, that of the block's end, would take back the cancelling.
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    for _ in each(functools.partial(_draw_to_files, config, folder), missing, workers, tidy=True):
+        on_clip()
 
 
 def _draw_to_files(config: ClipConfig, folder: Path, number: int) -> None:

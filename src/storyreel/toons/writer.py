@@ -13,10 +13,8 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any
 
 from storyreel.errors import ConfigError, OutputError, refusal
 from storyreel.geometry import FRAMES_PER_SECOND, SEGMENT_SECONDS, check_seconds
+from storyreel.processes import each
 from storyreel.toons.grammar import make_story
 from storyreel.toons.script import Story
 
@@ -82,7 +81,7 @@ def write_stories(
     done = found = stories - len(missing)
     if progress:
         progress(done, stories)
-    for _ in _drawn(missing, min(workers or os.cpu_count() or 1, max(1, len(missing)))):
+    for _ in each(_draw, missing, workers, tidy=True):
         done += 1
         if progress:
             progress(done, stories)
@@ -119,26 +118,6 @@ def _claim(folder: Path, settings: dict[str, int]) -> None:
         raise OutputError(f"{folder} cannot hold toons: {error}. Choose another folder.") from error
     if found != settings:
         raise OutputError(f"{folder} holds toons of {found}, but these would be {settings}. Choose another folder.")
-
-
-def _drawn(jobs: list[_Job], workers: int) -> Iterator[int]:
-    """The seed of each story as it is finished. When one fails, those that have not begun are not drawn."""
-    if workers == 1:
-        for job in jobs:
-            yield _draw(job)
-        return
-    # Threads of the drawing library do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(_draw, job) for job in jobs}
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-        except BaseException:
-            # Waits here: a second shutdown, that of the block's end, would take back the cancelling.
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 def _path(job: _Job, ending: str) -> Path:

@@ -19,8 +19,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from storyreel import errors
-from storyreel.data.ctrl_c import ctrl_c_held_back
 from storyreel.errors import StoryreelError, TrainingError
+from storyreel.processes import ctrl_c_held_back
 
 STOP_SECONDS = 60.0
 """How long processes may take to finish their step and save after Ctrl-C; a second Ctrl-C waits no longer."""
