@@ -39,7 +39,7 @@ def test_changes_are_typed_and_nested():
         ("demo-3s", "steps", "has no '='"),
         ("demo-3s", "steps=many", "'many' is no int"),
         ("demo-3s", "transformer=x", "cannot be set"),
-        ("demo-3s", "forward=maybe", "it must be one of auto, plain, compiled, fused"),
+        ("demo-3s", "forward=maybe", "it must be one of auto, plain, mixed, compiled, fused"),
         ("demo-3s", "remat=all", "remat is 'all', but 'all' is unknown; it is none, or some of block"),
     ],
 )
