@@ -1,7 +1,7 @@
 // What is done row by row: the norm, the slope of the inner loss, and the way back through both. Lanes have the rows of
 // `Lines`.
 #pragma once
-#include "backward_worker.cuh"
+#include "backward_rows.cuh"
 
 namespace backward {
 
