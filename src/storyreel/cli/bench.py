@@ -72,7 +72,7 @@ class BenchBlock:
     repeats: Annotated[int, arg(metavar="N")] = 5
     """Calls that a median is taken of."""
     forward: Forward = "auto"
-    """fused has kernels in Triton, for GPUs; auto is plain."""
+    """fused has kernels in Triton, for GPUs; auto is fused on a CUDA GPU, else plain."""
     remat: Annotated[str, arg(metavar="WORDS")] = "block+projections"
     """What the training step computes again: none, or some of block, attention, forward, reverse, mlp, projections."""
     parts: bool = False
