@@ -78,8 +78,8 @@ class Evaluate:
     device: Annotated[str, arg(metavar="D")] = "auto"
     """auto (the first GPU, else the CPU), cpu, cuda, cuda:1 or mps."""
     forward: Forward = "auto"
-    """Of the transformer's blocks: fused has kernels in Triton, for CUDA GPUs; mixed multiplies in bfloat16 on a CPU that
-    can; auto is mixed there, else plain."""
+    """Of the transformer's blocks: fused has kernels in Triton, for CUDA GPUs; mixed multiplies in bfloat16 on a CPU
+    that can; auto is mixed there, else plain."""
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one a core)")] = None
     """Processes that draw."""
     out: Annotated[
